@@ -1,0 +1,125 @@
+// What every layer and kernel gets as its first argument: services, never model or run state.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "engine/core/memory.h"
+#include "engine/core/parallel.h"
+#include "engine/core/philox.h"
+#include "engine/core/tensor.h"
+
+namespace rankine {
+
+class Tape;
+
+// FLOPs and bytes an operation moves at least, by its formula; what a roofline compares a time with.
+struct Cost {
+  double flops = 0;
+  double bytes = 0;
+};
+
+// Adds up costs (and, on a real device, wall seconds) per operation name.
+class CostMeter {
+ public:
+  struct Line {
+    std::uint64_t calls = 0;
+    Cost cost;
+    double seconds = 0;
+  };
+  void add(std::string_view op, const Cost& cost, double seconds);
+  void clear() { lines_.clear(); }
+  double flops() const;
+  double bytes() const;
+  const std::map<std::string, Line, std::less<>>& lines() const { return lines_; }
+  std::string report() const;  // a table sorted by seconds, then FLOPs
+
+ private:
+  std::map<std::string, Line, std::less<>> lines_;
+};
+
+// A device with its memory and threads. Lives longer than every Tensor made from it.
+class Runtime {
+ public:
+  explicit Runtime(Device device, std::size_t budget = Memory::kUnlimited, int threads = 0);
+
+  Device device() const { return memory_.device(); }
+  Memory& memory() { return memory_; }
+  ThreadPool& pool() { return pool_; }
+  CostMeter& cost() { return cost_; }
+
+ private:
+  Memory memory_;
+  ThreadPool pool_;
+  CostMeter cost_;
+};
+
+class Context {
+ public:
+  explicit Context(Runtime& runtime) : runtime_(&runtime) {}
+
+  Device device() const { return runtime_->device(); }
+  bool planning() const { return device().plan; }
+  Memory& memory() const { return runtime_->memory(); }
+  ThreadPool& pool() const { return runtime_->pool(); }
+  CostMeter& cost() const { return runtime_->cost(); }
+  Runtime& runtime() const { return *runtime_; }
+
+  // Fresh tensors; contents are not initialised.
+  Tensor empty(Shape shape, std::string name, DType dtype = DType::f32) const {
+    return {memory(), shape, dtype, Account::activations, std::move(name)};
+  }
+  Tensor like(const Tensor& t, std::string name) const { return empty(t.shape(), std::move(name), t.dtype()); }
+  // Scratch of one operation: asked for at the door, before a device is chosen, so that a plan sees it.
+  Tensor workspace(Shape shape, std::string name, DType dtype = DType::f32) const {
+    return {memory(), shape, dtype, Account::workspace, std::move(name)};
+  }
+
+  // The tape that forward records on; null means inference: nothing is kept.
+  Tape* tape() const { return tape_; }
+  Context with_tape(Tape& tape) const { return with(&tape); }
+  Context without_tape() const { return with(nullptr); }
+
+  // Random numbers of this step: dropout masks and the like name a purpose and a sample.
+  std::uint64_t seed = 0;
+  std::uint32_t step = 0;
+  std::uint32_t first_sample = 0;  // ordinal, within the optimizer step, of the first sample of this micro-batch
+  bool training = false;           // dropouts are active
+
+  RandomStream random(std::uint32_t purpose, std::uint32_t sample) const {
+    return {seed, purpose, step, first_sample + sample};
+  }
+
+ private:
+  Context with(Tape* tape) const {
+    Context c = *this;
+    c.tape_ = tape;
+    return c;
+  }
+  Runtime* runtime_;
+  Tape* tape_ = nullptr;
+};
+
+// Opened by a kernel's door after its checks: accounts the cost, times the call, and says whether to run at all.
+//   Op op(c, "silu", {4.0 * n, 8.0 * n});
+//   if (op.planned()) return;
+class Op {
+ public:
+  Op(const Context& c, std::string_view name, Cost cost);
+  ~Op();
+  Op(const Op&) = delete;
+  Op& operator=(const Op&) = delete;
+  bool planned() const { return planned_; }
+
+ private:
+  CostMeter& meter_;
+  std::string_view name_;
+  Cost cost_;
+  bool planned_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace rankine

@@ -1,0 +1,157 @@
+#include "engine/core/memory.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <sstream>
+#include <stdexcept>
+
+#include "engine/core/error.h"
+
+namespace rankine {
+
+std::string_view name_of(Account account) {
+  switch (account) {
+    case Account::weights: return "weights";
+    case Account::adapters: return "adapters";
+    case Account::optimizer: return "optimizer";
+    case Account::activations: return "activations";
+    case Account::workspace: return "workspace";
+    case Account::data: return "data";
+  }
+  return "?";
+}
+
+std::string human_bytes(double bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int unit = 0;
+  while (bytes >= 1024 && unit < 4) bytes /= 1024, ++unit;
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(unit == 0 ? 0 : bytes < 10 ? 2 : 1) << bytes << ' ' << kUnits[unit];
+  return std::move(out).str();
+}
+
+// ---- OffsetAllocator ----
+
+std::size_t OffsetAllocator::rounded(std::size_t bytes) {
+  return std::max(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+}
+
+void OffsetAllocator::erase_hole(std::map<std::size_t, std::size_t>::iterator hole) {
+  holes_by_size_.erase({hole->second, hole->first});
+  holes_.erase(hole);
+}
+
+void OffsetAllocator::add_hole(std::size_t offset, std::size_t bytes) {
+  auto next = holes_.lower_bound(offset);
+  if (next != holes_.end() && offset + bytes == next->first) {
+    bytes += next->second;
+    erase_hole(next);
+  }
+  auto at = holes_.lower_bound(offset);
+  if (at != holes_.begin()) {
+    auto before = std::prev(at);
+    if (before->first + before->second == offset) {
+      offset = before->first;
+      bytes += before->second;
+      erase_hole(before);
+    }
+  }
+  if (offset + bytes == end_) {  // a hole at the end is simply not there
+    end_ = offset;
+    return;
+  }
+  holes_.emplace(offset, bytes);
+  holes_by_size_.emplace(bytes, offset);
+}
+
+std::size_t OffsetAllocator::end_after(std::size_t bytes) const {
+  const bool fits = holes_by_size_.lower_bound({rounded(bytes), 0}) != holes_by_size_.end();
+  return fits ? end_ : end_ + rounded(bytes);
+}
+
+std::size_t OffsetAllocator::allocate(std::size_t bytes) {
+  bytes = rounded(bytes);
+  std::size_t offset = end_;
+  if (auto fit = holes_by_size_.lower_bound({bytes, 0}); fit != holes_by_size_.end()) {
+    const auto [size, at] = *fit;
+    offset = at;
+    erase_hole(holes_.find(at));
+    if (size > bytes) {
+      holes_.emplace(at + bytes, size - bytes);
+      holes_by_size_.emplace(size - bytes, at + bytes);
+    }
+  } else {
+    end_ += bytes;
+  }
+  used_.emplace(offset, bytes);
+  held_ += bytes;
+  high_water_ = std::max(high_water_, end_);
+  return offset;
+}
+
+void OffsetAllocator::release(std::size_t offset) {
+  const auto it = used_.find(offset);
+  if (it == used_.end()) throw std::logic_error("OffsetAllocator: release of an offset that is not held");
+  const std::size_t bytes = it->second;
+  used_.erase(it);
+  held_ -= bytes;
+  add_hole(offset, bytes);
+}
+
+// ---- Block, Memory ----
+
+Block::Block(Memory& memory, std::size_t offset, std::size_t bytes, Account account, std::string name)
+    : memory_(memory), offset_(offset), bytes_(bytes), account_(account), name_(std::move(name)),
+      data_(memory.base() ? memory.base() + offset : nullptr) {}
+
+Block::~Block() { memory_.release(offset_, bytes_, account_); }
+
+Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(budget) {
+  require<Error>(!device.is_cuda() || device.plan, "Memory: this build has no CUDA runtime; use device: cpu");
+  if (!device.plan) backing_ = make_cpu_backing(budget);
+}
+
+Memory::~Memory() = default;
+
+std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std::string name) {
+  const std::size_t limit = backing_ ? std::min(budget_, backing_->capacity()) : budget_;
+  if (offsets_.end_after(bytes) > limit) {
+    throw OutOfMemory(join("out of memory on ", device_.to_string(), ": \"", name, "\" (", name_of(account), ") needs ",
+                           human_bytes(double(bytes)), ", but only ", human_bytes(double(limit)),
+                           " may be used\n", report()));
+  }
+  const std::size_t offset = offsets_.allocate(bytes);
+  auto block = std::make_shared<Block>(*this, offset, bytes, account, std::move(name));
+  ++allocations_;
+  held_[static_cast<int>(account)] += bytes;
+  if (offsets_.held() > peak_held_) {
+    peak_held_ = offsets_.held();
+    at_peak_ = held_;
+  }
+  return block;
+}
+
+void Memory::release(std::size_t offset, std::size_t bytes, Account account) {
+  offsets_.release(offset);
+  held_[static_cast<int>(account)] -= bytes;
+}
+
+void Memory::reset_peak() {
+  offsets_.reset_high_water();
+  peak_held_ = offsets_.held();
+  at_peak_ = held_;
+}
+
+std::string Memory::report() const {
+  std::ostringstream out;
+  out << std::left << std::setw(14) << "account" << std::right << std::setw(14) << "held" << std::setw(14) << "at peak" << '\n';
+  for (int i = 0; i < kAccounts; ++i) {
+    out << std::left << std::setw(14) << name_of(static_cast<Account>(i)) << std::right << std::setw(14)
+        << human_bytes(double(held_[i])) << std::setw(14) << human_bytes(double(at_peak_[i])) << '\n';
+  }
+  out << std::left << std::setw(14) << "total" << std::right << std::setw(14) << human_bytes(double(held()))
+      << std::setw(14) << human_bytes(double(peak_held_)) << '\n';
+  return std::move(out).str();
+}
+
+}  // namespace rankine

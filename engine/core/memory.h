@@ -1,0 +1,126 @@
+// Named, budgeted memory of one device.
+//
+// All tensors of a device come from one Memory. It hands out offsets in one address range with a best-fit,
+// coalescing rule that depends on nothing but the sequence of calls. So the same program on a plan device
+// (no backing) reaches the same high-water mark, byte for byte, as the real run: the forecast is the program.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "engine/core/device.h"
+
+namespace rankine {
+
+// What a block is for; the rows of every memory report.
+enum class Account : std::uint8_t { weights, adapters, optimizer, activations, workspace, data };
+inline constexpr int kAccounts = 6;
+std::string_view name_of(Account account);
+
+// Pure bookkeeping: offsets in [0, capacity). No memory is touched.
+class OffsetAllocator {
+ public:
+  static constexpr std::size_t kAlignment = 64;  // one cache line; enough for AVX-512 and 128-bit GPU loads
+
+  // Smallest free hole that fits, lowest address first among equals; extends the range when none does.
+  std::size_t allocate(std::size_t bytes);
+  void release(std::size_t offset);  // throws std::logic_error for an offset that is not held
+  // Where allocate(bytes) would end, without doing it: for a budget check before the fact.
+  std::size_t end_after(std::size_t bytes) const;
+
+  std::size_t high_water() const { return high_water_; }
+  std::size_t held() const { return held_; }
+  void reset_high_water() { high_water_ = end_; }
+
+ private:
+  static std::size_t rounded(std::size_t bytes);
+  void erase_hole(std::map<std::size_t, std::size_t>::iterator hole);
+  void add_hole(std::size_t offset, std::size_t bytes);
+
+  std::map<std::size_t, std::size_t> used_;                        // offset -> bytes
+  std::map<std::size_t, std::size_t> holes_;                       // offset -> bytes, coalesced
+  std::set<std::pair<std::size_t, std::size_t>> holes_by_size_;    // (bytes, offset)
+  std::size_t end_ = 0, high_water_ = 0, held_ = 0;
+};
+
+// The address range itself: reserved once, touched as it is used. Null on a plan device.
+class Backing {
+ public:
+  virtual ~Backing() = default;
+  virtual std::byte* base() const = 0;
+  virtual std::size_t capacity() const = 0;
+};
+std::unique_ptr<Backing> make_cpu_backing(std::size_t capacity);  // throws OutOfMemory when the OS refuses
+
+class Memory;
+
+// One held range. Returned to its Memory on destruction.
+class Block {
+ public:
+  Block(Memory& memory, std::size_t offset, std::size_t bytes, Account account, std::string name);
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  std::byte* data() const { return data_; }  // null on a plan device
+  std::size_t bytes() const { return bytes_; }
+  Account account() const { return account_; }
+  const std::string& name() const { return name_; }
+
+ private:
+  Memory& memory_;
+  std::size_t offset_, bytes_;
+  Account account_;
+  std::string name_;
+  std::byte* data_;
+};
+
+class Memory {
+ public:
+  static constexpr std::size_t kUnlimited = SIZE_MAX;
+
+  // `budget` caps the high-water mark in bytes.
+  explicit Memory(Device device, std::size_t budget = kUnlimited);
+  ~Memory();  // every Block must be gone
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  // Throws OutOfMemory (with report()) when the high-water mark would pass the budget.
+  std::shared_ptr<Block> allocate(std::size_t bytes, Account account, std::string name);
+
+  Device device() const { return device_; }
+  std::size_t budget() const { return budget_; }
+  std::size_t held() const { return offsets_.held(); }
+  std::size_t held(Account account) const { return held_[static_cast<int>(account)]; }
+  // The most bytes held per account at the moment the total was highest.
+  std::size_t at_peak(Account account) const { return at_peak_[static_cast<int>(account)]; }
+  std::size_t high_water() const { return offsets_.high_water(); }
+  std::size_t peak_held() const { return peak_held_; }
+  std::uint64_t allocations() const { return allocations_; }
+  void reset_peak();
+  std::string report() const;  // a table: account, held, at peak
+
+ private:
+  friend class Block;
+  void release(std::size_t offset, std::size_t bytes, Account account);
+  std::byte* base() const { return backing_ ? backing_->base() : nullptr; }
+
+  Device device_;
+  std::size_t budget_;
+  OffsetAllocator offsets_;
+  std::unique_ptr<Backing> backing_;
+  std::array<std::size_t, kAccounts> held_{}, at_peak_{};
+  std::size_t peak_held_ = 0;
+  std::uint64_t allocations_ = 0;
+};
+
+// "1.50 GiB", "12.0 MiB": for messages and tables.
+std::string human_bytes(double bytes);
+
+}  // namespace rankine

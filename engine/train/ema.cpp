@@ -1,0 +1,45 @@
+#include "engine/train/ema.h"
+
+#include <algorithm>
+
+#include "kernels/elementwise/elementwise.h"
+
+namespace rankine {
+
+namespace {
+
+constexpr std::int64_t kSwapChunk = 1 << 18;  // elements: 1 MiB of spare room, whatever the model
+
+}  // namespace
+
+Ema::Ema(const Context& c, const ParamArena& arena, double decay) : decay_(decay) {
+  require<ConfigError>(decay > 0 && decay < 1, "Ema: decay must be in (0, 1), got ", decay);
+  average_ = Tensor(c.memory(), {arena.numel()}, DType::f32, Account::optimizer, "ema");
+  copy(c, average_, arena.value());
+  spare_ = Tensor(c.memory(), {std::min(arena.numel(), kSwapChunk)}, DType::f32, Account::workspace, "ema swap");
+}
+
+double Ema::decay_at(double decay, std::int64_t updates) {
+  const auto n = static_cast<double>(updates);
+  return std::min(decay, (1 + n) / (10 + n));
+}
+
+void Ema::update(const Context& c, const ParamArena& arena) {
+  lerp(c, average_, arena.value(), static_cast<float>(1 - decay_at(decay_, updates_)));
+  ++updates_;
+}
+
+void Ema::swap(const Context& c, ParamArena& arena) {
+  const std::int64_t n = arena.numel();
+  for (std::int64_t begin = 0; begin < n; begin += kSwapChunk) {
+    const Shape shape{std::min(kSwapChunk, n - begin)};
+    Tensor held = spare_.flat(0, shape);
+    Tensor value = arena.value().flat(begin, shape);
+    Tensor average = average_.flat(begin, shape);
+    copy(c, held, value);
+    copy(c, value, average);
+    copy(c, average, held);
+  }
+}
+
+}  // namespace rankine

@@ -1,0 +1,55 @@
+// What the trainer drives: a model with its data and its loss. The trainer knows no model; a task knows no optimizer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/context.h"
+#include "engine/core/param.h"
+
+namespace rankine {
+
+// What one optimizer step trained on.
+struct StepStats {
+  double loss = 0;           // normalised over all samples of the step
+  std::int64_t samples = 0;  // pictures (or trained tokens) in it
+  double epoch = 0;          // epochs finished after this step, fractional
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  // Everything that trains, in arena order. Called once; the pointers stay valid for the life of the task.
+  virtual std::vector<Param*> params() = 0;
+  // Fills the parameters' starting values. Called once, after the arena has placed them.
+  virtual void init_params(Context& c) = 0;
+
+  virtual std::int64_t steps_per_epoch() const = 0;
+
+  // Forward and backward of optimizer step `step` (from 0), all of its micro-batches; gradients are added to.
+  // A pure function of (parameters, seed, step): the batch, the noise and the masks follow from the step number
+  // alone, so a resumed run needs no state of the task. c.step is set by the caller.
+  virtual StepStats train_step(Context& c, std::int64_t step) = 0;
+
+  // Loss on held-out data with fixed noise; nothing when there is none.
+  virtual std::optional<double> validate(Context& c) = 0;
+
+  // Writes preview files for `step` into `folder`; returns their paths.
+  virtual std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
+                                                     const std::filesystem::path& folder) = 0;
+
+  // Writes what users load (an adapter, or a model under `method: full`) and checks it by reloading.
+  // `facts` are run facts for the file's metadata, e.g. "steps", "epoch".
+  virtual void save_result(Context& c, const std::filesystem::path& path,
+                           const std::map<std::string, std::string>& facts) = 0;
+
+  // Identity of model, data and settings that a checkpoint must match to be resumed; one line per fact.
+  virtual std::string fingerprint() const = 0;
+};
+
+}  // namespace rankine

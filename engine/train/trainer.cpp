@@ -1,0 +1,210 @@
+#include "engine/train/trainer.h"
+
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "engine/train/durable.h"
+#include "engine/train/facts.h"
+#include "engine/train/resources.h"
+
+namespace rankine {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+TrainOptions checked(TrainOptions o) {
+  const fs::path name = o.result_name;
+  const bool plain = !name.empty() && name == name.filename() && o.result_name[0] != '.';
+  const bool taken = name == CheckpointStore::kStateFile || name == "commit.json" || name == "checkpoints" || name == "samples";
+  require<ConfigError>(plain && !taken, "Trainer: \"", o.result_name, "\" cannot be the name of the result");
+  require<ConfigError>(o.max_steps >= 1, "Trainer: max_steps must be at least 1, got ", o.max_steps);
+  require<ConfigError>(o.save_steps >= 0 && o.preview_steps >= 0 && o.validation_steps >= 0,
+                       "Trainer: steps between saves, previews and validations must not be negative");
+  require<ConfigError>(o.max_grad_norm >= 0 && std::isfinite(o.max_grad_norm),
+                       "Trainer: max_grad_norm must be 0 or a positive number, got ", o.max_grad_norm);
+  o.schedule.total_steps = o.max_steps;
+  return o;
+}
+
+Context seeded(Context c, std::uint64_t seed) {
+  c.seed = seed;
+  return c;
+}
+
+}  // namespace
+
+Trainer::Trainer(const Context& c, Task& task, TrainOptions options)
+    : options_(checked(std::move(options))), c_(seeded(c, options_.seed)), task_(task), schedule_(options_.schedule),
+      state_(c_, task, options_.adamw, options_.ema_decay),
+      store_(options_.run_dir / "checkpoints", options_.keep_checkpoints), fingerprint_(fingerprint()) {}
+
+void Trainer::resume(const fs::path& checkpoint) { take_up(verify_checkpoint(checkpoint)); }
+
+bool Trainer::resume_latest() {
+  std::vector<SkippedCheckpoint> passed_over;
+  const auto found = store_.find_latest_valid(passed_over);
+  for (const SkippedCheckpoint& s : passed_over) warn()(join(s.folder.string(), ": passed over: ", s.reason));
+  if (found) take_up(*found);
+  return found.has_value();
+}
+
+void Trainer::take_up(const Checkpoint& checkpoint) {
+  require_same_run(checkpoint, fingerprint_);
+  require<DataError>(checkpoint.commit.step <= options_.max_steps, checkpoint.folder.string(), ": has ",
+                     checkpoint.commit.step, " steps, but this run ends after ", options_.max_steps);
+  state_.load(checkpoint.folder / CheckpointStore::kStateFile);
+  require<DataError>(step() == checkpoint.commit.step, checkpoint.folder.string(), ": commit.json says step ",
+                     checkpoint.commit.step, ", ", CheckpointStore::kStateFile, " says ", step());
+  resumed_from_ = result_.checkpoint = checkpoint.folder;
+  saved_step_ = step();
+  seconds_before_ = checkpoint.commit.seconds;
+}
+
+TrainResult Trainer::run(const std::atomic<bool>& stop) {
+  begin();
+  while (step() < options_.max_steps && !stop) {
+    train_one();
+    do_what_is_due();
+  }
+  if (saved_step_ != step()) save();
+  return finish(step() < options_.max_steps ? Outcome::stopped : Outcome::finished);
+}
+
+void Trainer::begin() {
+  start_ = Clock::now();
+  make_folder(options_.run_dir);
+  remove_leftovers(options_.run_dir, {".tmp-result-", ".old-" + options_.result_name + "-"}, warn());
+  store_.remove_leftovers(warn());
+  result_.first_step = step();
+  tell([&](TrainObserver& o) { o.on_start({step(), options_.max_steps, state_.arena().numel(), resumed_from_}); });
+  if (step() > 0) return;
+  validate();
+  preview();
+}
+
+void Trainer::train_one() {
+  const auto start = Clock::now();
+  const double rate = schedule_.at(state_.optimizer().updates());
+  const UpdateReport report = state_.update(c_, task_, rate, options_.max_grad_norm);
+  StepRecord record = record_of(report, since(start));
+  result_.losses.push_back(record.loss);
+  if (due(options_.validation_steps)) record.validation_loss = validate();
+  tell([&](TrainObserver& o) { o.on_step(record); });
+  if (!report.skipped) return;
+  const std::string reason = join("loss ", record.loss, ", gradient norm ", record.grad_norm, ": nothing was updated");
+  tell([&](TrainObserver& o) { o.on_skip(record.step, reason); });
+  require_progress(report);
+}
+
+StepRecord Trainer::record_of(const UpdateReport& report, double seconds) const {
+  const HostMemory host = host_memory();
+  StepRecord record;
+  record.step = step();
+  record.max_steps = options_.max_steps;
+  record.epoch = report.stats.epoch;
+  record.loss = report.stats.loss;
+  record.learning_rate = report.learning_rate;
+  record.grad_norm = report.gradient.norm;
+  record.skipped = report.skipped;
+  record.samples = report.stats.samples;
+  record.seconds = seconds;
+  record.device_bytes = c_.memory().held();
+  record.device_peak = c_.memory().high_water();
+  record.host_rss = host.rss;
+  record.host_peak = host.peak;
+  return record;
+}
+
+void Trainer::require_progress(const UpdateReport& report) const {
+  const std::string last = result_.checkpoint.empty() ? "none was written yet" : result_.checkpoint.string();
+  require<Diverged>(state_.counters().bad_streak < kMaxBadStreak, "diverged at step ", step(), ": the loss or its gradient was ",
+                    "not finite for ", kMaxBadStreak, " steps in a row (loss ", report.stats.loss, ", gradient norm ",
+                    report.gradient.norm, "); a lower learning_rate may help; last good checkpoint: ", last);
+}
+
+// The save comes last: when it is committed, nothing of this step is left to repeat.
+void Trainer::do_what_is_due() {
+  if (due(options_.preview_steps)) preview();
+  if (due(options_.save_steps)) save();
+}
+
+bool Trainer::due(std::int64_t interval) const {
+  return step() == options_.max_steps || (interval > 0 && step() % interval == 0);
+}
+
+std::optional<double> Trainer::validate() {
+  c_.step = c_.first_sample = 0;  // the same noise every time
+  const EmaInPlace average(c_, state_.arena(), state_.ema());
+  const std::optional<double> loss = task_.validate(c_);
+  if (!loss) return loss;
+  if (!result_.first_validation) result_.first_validation = loss;
+  result_.last_validation = loss;
+  tell([&](TrainObserver& o) { o.on_validation(step(), *loss); });
+  return loss;
+}
+
+void Trainer::preview() {
+  const fs::path folder = options_.run_dir / "samples";
+  make_folder(folder);
+  c_.step = c_.first_sample = 0;
+  const EmaInPlace average(c_, state_.arena(), state_.ema());
+  const std::vector<fs::path> files = task_.preview(c_, step(), folder);
+  if (!files.empty()) tell([&](TrainObserver& o) { o.on_preview(step(), files); });
+}
+
+void Trainer::save() {
+  tell([&](TrainObserver& o) { o.on_before_save(step()); });
+  const auto write = [&](const fs::path& folder) {
+    write_result(folder / options_.result_name);
+    state_.save(folder / CheckpointStore::kStateFile);
+  };
+  result_.checkpoint = store_.save({step(), fingerprint_, seconds_before_ + seconds()}, write, warn());
+  saved_step_ = step();
+  tell([&](TrainObserver& o) { o.on_save(step(), result_.checkpoint); });
+}
+
+void Trainer::write_result(const fs::path& path) {
+  const TrainCounters& n = state_.counters();
+  const EmaInPlace average(c_, state_.arena(), state_.ema());
+  task_.save_result(c_, path, {{"steps", std::to_string(n.step)}, {"epoch", exact(n.epoch)}});
+}
+
+fs::path Trainer::publish_result() {
+  const TemporaryFolder made(options_.run_dir / private_name(".tmp-", "result"));
+  write_result(made.path() / options_.result_name);
+  sync_tree(made.path());
+  publish_entries(made.path(), options_.run_dir);
+  return options_.run_dir / options_.result_name;
+}
+
+TrainResult Trainer::finish(Outcome outcome) {
+  if (outcome == Outcome::finished) result_.result = publish_result();
+  result_.outcome = outcome;
+  result_.steps = step();
+  result_.skipped = state_.counters().skipped;
+  result_.seconds = seconds();
+  result_.total_seconds = seconds_before_ + result_.seconds;
+  result_.device_peak = c_.memory().high_water();
+  result_.host_peak = host_memory().peak;
+  tell([&](TrainObserver& o) { o.on_finish(result_); });
+  return result_;
+}
+
+std::string Trainer::fingerprint() {
+  std::string text = valid_utf8(task_.fingerprint());
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  return join(text, state_.facts(), "schedule: ", schedule_.describe(), "\nmax_grad_norm: ", exact(options_.max_grad_norm),
+              "\nseed: ", options_.seed, "\n");
+}
+
+double Trainer::seconds() const { return since(start_); }
+
+CheckpointStore::Warn Trainer::warn() {
+  return [this](const std::string& message) { tell([&](TrainObserver& o) { o.on_warning(message); }); };
+}
+
+}  // namespace rankine

@@ -1,0 +1,97 @@
+#include "io/config/codec.h"
+
+namespace rankine::config {
+
+Table<RunConfig> adapter_fields() {
+  constexpr auto in = &RunConfig::adapter;
+  using S = AdapterSection;
+  return {
+      field<RunConfig>({.key = "lora_rank",
+                        .doc = "Rank of the adapter: the width of the bottleneck of every layer.",
+                        .known_as = "rank network_dim dim r lora_r",
+                        .min = 1,
+                        .max = 1024},
+                       in, &S::lora_rank),
+      field<RunConfig>(
+          {.key = "lora_alpha",
+           .doc = "The adapter's output is scaled by lora_alpha / lora_rank (or / sqrt(lora_rank) with "
+                  "use_rslora). With a lora_rank of your own, a preset's lora_alpha is dropped.",
+           .not_set = "lora_rank, so that the scale is 1",
+           .known_as = "alpha network_alpha",
+           .min = 0,
+           .max = 10000,
+           .above_min = true},
+          in, &S::lora_alpha),
+      field<RunConfig>({.key = "lora_conv_rank",
+                        .doc = "Rank of adapters on 3x3 convolutions; 0 leaves them alone.",
+                        .known_as = "conv_rank conv_dim",
+                        .min = 0,
+                        .max = 1024},
+                       in, &S::lora_conv_rank),
+      field<RunConfig>({.key = "lora_conv_alpha",
+                        .doc = "As lora_alpha, for 3x3 convolutions.",
+                        .not_set = "lora_conv_rank",
+                        .known_as = "conv_alpha",
+                        .min = 0,
+                        .max = 10000,
+                        .above_min = true},
+                       in, &S::lora_conv_alpha),
+      field<RunConfig>({.key = "lora_dropout",
+                        .doc = "Dropout of the adapter's input.",
+                        .known_as = "network_dropout",
+                        .min = 0,
+                        .max = 1,
+                        .below_max = true},
+                       in, &S::lora_dropout),
+      field<RunConfig>({.key = "lora_rank_dropout",
+                        .doc = "Probability of leaving out a rank for a sample.",
+                        .known_as = "rank_dropout",
+                        .min = 0,
+                        .max = 1,
+                        .below_max = true},
+                       in, &S::lora_rank_dropout),
+      field<RunConfig>({.key = "lora_module_dropout",
+                        .doc = "Probability of leaving out a whole adapter for a step.",
+                        .known_as = "module_dropout",
+                        .min = 0,
+                        .max = 1,
+                        .below_max = true},
+                       in, &S::lora_module_dropout),
+      field<RunConfig>({.key = "use_rslora",
+                        .doc = "Scale by alpha / sqrt(rank), which keeps high ranks trainable.",
+                        .known_as = "rslora"},
+                       in, &S::use_rslora),
+      field<RunConfig>(
+          {.key = "lora_plus_ratio",
+           .doc = "Learning rate of lora_up divided by that of lora_down (LoRA+). 1 is plain LoRA.",
+           .known_as = "loraplus_lr_ratio loraplus_ratio",
+           .min = 1,
+           .max = 64},
+          in, &S::lora_plus_ratio),
+      field<RunConfig>({.key = "train_text_encoder", .doc = "Put adapters on the text encoder too."}, in,
+                       &S::train_text_encoder),
+      field<RunConfig>(
+          {.key = "text_encoder_lr",
+           .doc = "Learning rate of the text encoder's adapters. Needs train_text_encoder: true.",
+           .not_set = "learning_rate",
+           .min = 0,
+           .max = 1,
+           .above_min = true},
+          in, &S::text_encoder_lr),
+      field<RunConfig>(
+          {.key = "target_modules",
+           .doc = "Which layers get an adapter: patterns of layer names with * for any text. An empty list "
+                  "means the usual set of the model.",
+           .known_as = "lora_target_modules target",
+           .form = TextForm::some},
+          in, &S::target_modules),
+      field<RunConfig>({.key = "init_lora",
+                        .doc = "An adapter file to start from instead of a fresh one.",
+                        .not_set = "a fresh adapter",
+                        .known_as = "network_weights lora_weights",
+                        .form = TextForm::path},
+                       in, &S::init_lora),
+  };
+}
+
+}  // namespace rankine::config

@@ -1,0 +1,25 @@
+// Pointwise nonlinearities and their gradients. x, y, dy, dx share one shape unless said. Gradients recompute from x,
+// so a layer saves x only. dx may be the same tensor as dy.
+#pragma once
+
+#include "kernels/common/checks.h"
+
+namespace rankine {
+
+enum class Gelu : std::uint8_t {
+  erf,    // x Phi(x), exact                                    (Hendrycks & Gimpel 2016)
+  tanh,   // 0.5 x (1 + tanh(sqrt(2/pi)(x + 0.044715 x^3)))
+  quick,  // x sigmoid(1.702 x)                                 (OpenAI CLIP)
+};
+
+void silu_forward(const Context& c, Tensor& y, const Tensor& x);                           // y = x sigmoid(x)
+void silu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
+
+void gelu_forward(const Context& c, Tensor& y, const Tensor& x, Gelu kind);
+void gelu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x, Gelu kind);
+
+// GEGLU (Shazeer 2020): x (..., 2F) = [value | gate], y (..., F) = value * gelu_erf(gate). dx (..., 2F), not aliasing.
+void geglu_forward(const Context& c, Tensor& y, const Tensor& x);
+void geglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
+
+}  // namespace rankine

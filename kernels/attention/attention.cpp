@@ -1,0 +1,81 @@
+#include "kernels/attention/attention.h"
+
+#include <cmath>
+
+#include "kernels/attention/attention_impl.h"
+
+namespace rankine {
+namespace {
+
+AttentionSize checked_size(std::string_view op, const Tensor& q, const Tensor& k, const Tensor& v,
+                           const AttentionSpec& spec) {
+  require<ShapeError>(q.defined() && q.shape().rank() == 3, op, ": expected q (N, Tq, H*D), got ",
+                      q.defined() ? q.shape().to_string() : "an undefined tensor");
+  require<ShapeError>(k.defined() && k.shape().rank() == 3, op, ": expected k (N, Tk, Hkv*D), got ",
+                      k.defined() ? k.shape().to_string() : "an undefined tensor");
+  require<ShapeError>(spec.heads > 0 && spec.kv_heads > 0 && spec.heads % spec.kv_heads == 0, op,
+                      ": heads must be a positive multiple of kv_heads, got ", spec.heads, " and ",
+                      spec.kv_heads);
+  require<ShapeError>(q.cols() > 0 && q.cols() % spec.heads == 0, op, ": the ", q.cols(),
+                      " channels of q do not split into ", spec.heads, " heads");
+  const std::int64_t width = q.cols() / spec.heads;
+  check_float(op, "q", q, q.shape());
+  check_float(op, "k", k, {q.dim(0), k.dim(1), spec.kv_heads * width});
+  check_float(op, "v", v, k.shape());
+  require<ShapeError>(k.dim(1) > 0, op, ": no keys to attend to");
+  require<ShapeError>(!spec.causal || k.dim(1) >= q.dim(1), op,
+                      ": causal attention needs at least as many keys as queries, got ", k.dim(1), " and ",
+                      q.dim(1));
+  require<ShapeError>(std::isfinite(spec.scale), op, ": scale is not finite");
+  const float scale = spec.scale != 0 ? spec.scale : 1.0F / std::sqrt(static_cast<float>(width));
+  return {q.dim(0), q.dim(1), k.dim(1), spec.heads, spec.kv_heads, width, spec.causal, scale};
+}
+
+double all_bytes(std::initializer_list<const Tensor*> tensors) {
+  double sum = 0;
+  for (const Tensor* t : tensors) sum += double(t->bytes());
+  return sum;
+}
+
+}  // namespace
+
+void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q, const Tensor& k,
+                       const Tensor& v, const AttentionSpec& spec) {
+  constexpr std::string_view name = "attention_forward";
+  const AttentionSize size = checked_size(name, q, k, v, spec);
+  check_float(name, "o", o, q.shape());
+  check_float(name, "lse", lse, {size.samples, size.heads, size.queries});
+  const AttentionTiles tiles = AttentionTiles::of(size, true);
+  Tensor scratch = c.workspace({tiles.parts, cpu::attention_forward_scratch(tiles)}, "attention tiles");
+  Op op(c, name,
+        {2 * size.head_flops() * double(size.samples * size.heads), all_bytes({&q, &k, &v, &o, &lse})});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(name, c);
+  cpu::attention_forward(c.pool(), {o.data<float>(), lse.data<float>(), q.data<float>(), k.data<float>(),
+                                    v.data<float>(), scratch.data<float>(), size, tiles});
+}
+
+void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_o,
+                        const AttentionSaved& saved, const AttentionSpec& spec) {
+  constexpr std::string_view name = "attention_backward";
+  const auto& [q, k, v, o, lse] = saved;
+  const AttentionSize size = checked_size(name, q, k, v, spec);
+  check_float(name, "o", o, q.shape());
+  check_float(name, "lse", lse, {size.samples, size.heads, size.queries});
+  check_float(name, "d_o", d_o, q.shape());
+  check_float(name, "dq", grads.dq, q.shape());
+  check_float(name, "dk", grads.dk, k.shape());
+  check_float(name, "dv", grads.dv, v.shape());
+  const AttentionTiles tiles = AttentionTiles::of(size, false);
+  Tensor scratch = c.workspace({tiles.parts, cpu::attention_backward_scratch(tiles)}, "attention tiles");
+  Op op(c, name,
+        {5 * size.head_flops() * double(size.samples * size.heads),
+         all_bytes({&q, &k, &v, &o, &lse, &d_o, &grads.dq, &grads.dk, &grads.dv})});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(name, c);
+  cpu::attention_backward(c.pool(), {grads.dq.data<float>(), grads.dk.data<float>(), grads.dv.data<float>(),
+                                     d_o.data<float>(), q.data<float>(), k.data<float>(), v.data<float>(),
+                                     o.data<float>(), lse.data<float>(), scratch.data<float>(), size, tiles});
+}
+
+}  // namespace rankine

@@ -1,0 +1,48 @@
+// Exact softmax attention by blocks with running maxima; the score matrix is never held whole
+// (Rabe & Staats 2021; Dao et al., FlashAttention, 2022; Dao, FlashAttention-2, 2023).
+//   q (N, Tq, H·D)  k, v (N, Tk, Hkv·D)  o (N, Tq, H·D)  lse (N, H, Tq) = log-sum-exp of the scaled scores,
+//   fp32
+// Heads are contiguous slices of the last dimension, of any size D. H must be a multiple of Hkv; query head h
+// reads key head h / (H / Hkv) (grouped-query attention, Ainslie et al. 2023). A NaN in q, k or v reaches the
+// output. Every sum runs in an order that follows from the sizes alone: the number of threads changes no bit.
+// Scratch is O(block²) per part of the work, whatever Tq and Tk are.
+#pragma once
+
+#include "kernels/common/checks.h"
+
+namespace rankine {
+
+struct AttentionSpec {
+  int heads = 1;
+  int kv_heads = 1;
+  bool causal = false;  // row i sees columns 0..i + Tk - Tq; needs Tk >= Tq
+  float scale = 0;      // 0 means 1/sqrt(D)
+};
+
+// o_i = sum_j softmax_j(scale q_i·k_j) v_j. Overwrites o and lse, which must not share storage with the
+// inputs. 4 D FLOPs per visible (row, column) pair and head. Throws ShapeError.
+void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q, const Tensor& k,
+                       const Tensor& v, const AttentionSpec& spec);
+
+struct AttentionGrads {
+  Tensor& dq;
+  Tensor& dk;
+  Tensor& dv;
+};
+struct AttentionSaved {  // the inputs and outputs of forward
+  const Tensor& q;
+  const Tensor& k;
+  const Tensor& v;
+  const Tensor& o;
+  const Tensor& lse;
+};
+// With p_ij = exp(scale q_i·k_j - lse_i), recomputed by blocks, and delta_i = do_i·o_i:
+//   dv_j = sum_i p_ij do_i     ds_ij = scale p_ij (do_i·v_j - delta_i)     dq_i = sum_j ds_ij k_j     dk_j =
+//   sum_i ds_ij q_i
+// p has the relative error of reading lse as fp32, 2^-24 |lse|. Overwrites dq, dk, dv, which must not share
+// storage with the rest. 10 D FLOPs per visible pair and head. Parallel over samples and key heads. Throws
+// ShapeError.
+void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_o,
+                        const AttentionSaved& saved, const AttentionSpec& spec);
+
+}  // namespace rankine

@@ -1,0 +1,60 @@
+#include "kernels/embedding/embedding.h"
+
+#include "kernels/embedding/embedding_impl.h"
+
+namespace rankine {
+namespace {
+
+// y (..., C) for ids (...) and a table (V, C).
+void check_lookup(std::string_view op, const Tensor& y, const Tensor& table, const Tensor& ids) {
+  require<ShapeError>(table.defined() && table.shape().rank() == 2, op, ": expected a table (V, C), got ",
+                      table.defined() ? table.shape().to_string() : "an undefined tensor");
+  check_dtype(op, "ids", ids, DType::i32);
+  require<ShapeError>(ids.shape().rank() < Shape::kMaxRank, op, ": ids have too many dimensions: ", ids.shape());
+  std::array<std::int64_t, Shape::kMaxRank> dims{};
+  const auto leading = ids.shape().dims();
+  std::copy(leading.begin(), leading.end(), dims.begin());
+  dims[leading.size()] = table.dim(1);
+  check_float(op, "y", y, Shape(std::span<const std::int64_t>(dims.data(), leading.size() + 1)));
+}
+
+}  // namespace
+
+void embedding_forward(const Context& c, Tensor& y, const Tensor& table, const Tensor& ids) {
+  constexpr std::string_view kName = "embedding_forward";
+  check_lookup(kName, y, table, ids);
+  require<ShapeError>(table.dtype() != DType::i32, kName, ": expected a floating-point table, got i32");
+  const double row = double(table.dim(1)) * double(size_of(table.dtype()) + sizeof(float));
+  Op op(c, kName, {0, double(ids.numel()) * row});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  cpu::check_ids(kName, ids.data<std::int32_t>(), ids.numel(), table.dim(0));
+  cpu::embedding_forward(c.pool(), y.data<float>(), table, ids.data<std::int32_t>(), ids.numel());
+}
+
+void embedding_weight_grad(const Context& c, Tensor& dtable, const Tensor& dy, const Tensor& ids) {
+  constexpr std::string_view kName = "embedding_weight_grad";
+  check_lookup(kName, dy, dtable, ids);
+  check_dtype(kName, "dtable", dtable, DType::f32);
+  Op op(c, kName, {double(dy.numel()), 3.0 * double(dy.bytes())});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  cpu::check_ids(kName, ids.data<std::int32_t>(), ids.numel(), dtable.dim(0));
+  cpu::embedding_weight_grad(c.pool(), dtable.data<float>(), dy.data<float>(), ids.data<std::int32_t>(), ids.numel(),
+                             dtable.dim(1));
+}
+
+void timestep_embedding(const Context& c, Tensor& y, const Tensor& t, float max_period) {
+  constexpr std::string_view kName = "timestep_embedding";
+  require<ShapeError>(y.defined() && y.shape().rank() == 2 && y.cols() % 2 == 0, kName,
+                      ": expected y (N, 2 half), got ", y.defined() ? y.shape().to_string() : "an undefined tensor");
+  check_dtype(kName, "y", y, DType::f32);
+  check_float(kName, "t", t, {y.dim(0)});
+  require<ShapeError>(max_period > 0, kName, ": max_period must be positive, got ", max_period);
+  Op op(c, kName, {4.0 * double(y.numel()), double(y.bytes() + t.bytes())});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  cpu::timestep_embedding(c.pool(), y.data<float>(), t.data<float>(), y.dim(0), y.cols() / 2, max_period);
+}
+
+}  // namespace rankine

@@ -1,0 +1,43 @@
+// LoRA as extra columns of the product (Hu et al. 2021; Hayou et al. 2024 for the scales).
+//
+// With S = x Aᵀ the adapted linear map is one product:  y = [x | S] · [W | s B]ᵀ, its adjoint is one product:
+// dx = [dy | dS] · [W ; A], and one read of dy gives both dS and dB. Several adapters of one layer are several terms;
+// linears that read the same x share one S, each looking at its own columns.
+//   x (T, in)  A (r, in)  S (T, R)  B (out, r)  y, dy (T, out)  T = all leading dimensions
+#pragma once
+
+#include "kernels/common/checks.h"
+
+namespace rankine {
+
+// One low-rank term: columns [first, first + r) of a shared middle, where r = up.dim(1).
+struct LowRankTerm {
+  Tensor middle;       // S or dS: (T, R), fp32
+  std::int64_t first;  // first column of this term
+  Tensor factor;       // forward: up B (out, r); adjoint: down A (r, in); fp32
+  float scale;         // alpha / r or alpha / sqrt(r); 1 where the scale is already inside dS
+};
+
+// S (T, R) = x · downᵀ, down (R, in): all adapters that share x stacked by rows.
+void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& down);
+
+// y = x · wᵀ + bias + sum_i scale_i S_i · B_iᵀ. An empty list is linear_forward. w as in matmul.h.
+void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
+                            std::span<const LowRankTerm> terms);
+// dx = (or +=) dy · w + sum_i scale_i dS_i · A_i. An empty list is linear_adjoint.
+void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w,
+                            std::span<const LowRankTerm> terms, Write write);
+// y += sum_i scale_i S_i · B_iᵀ alone: the up-projection of a convolution's adapter.
+void lowrank_up_add(const Context& c, Tensor& y, std::span<const LowRankTerm> terms);
+
+// One pass over dy (T, out):  dS[:, first:first+r] = scale dy · B ;  dB (out, r) += scale dyᵀ · S[:, first:first+r].
+// `s` is the masked middle that forward used.
+struct UpGrad {
+  Tensor& ds;          // (T, R): its columns of this term are overwritten
+  Tensor& dup;         // (out, r) +=
+};
+void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const LowRankTerm& term);
+// dA (R, in) += dSᵀ · x.
+void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x);
+
+}  // namespace rankine

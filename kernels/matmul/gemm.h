@@ -1,0 +1,122 @@
+// The product engine of the CPU kernels: one blocked, packed, multithreaded fp32 product
+//
+//   C (M, N) = or +=  [A_1 | A_2 | ...] · [B_1 ; B_2 ; ...]  + bias (N)
+//
+// whose operands are described, not materialised: a term's left side may be plain rows, transposed rows, or windows
+// of channels-last maps (a convolution without an im2col buffer); its right side may be stored either way round and
+// in fp32, fp16 or bf16. Each block is copied once into cache in the order the inner loop reads it, and decoding,
+// transposing, scaling and gathering happen in that copy. Several terms give one longer product: a low-rank adapter is
+// extra columns of A and extra rows of B, with no second pass over C.
+//
+// Blocks: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 2008.
+// Bits: every element of C is one sum over K in an order that depends on K alone; the number of threads changes no bit.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include "engine/core/dtype.h"
+#include "engine/core/parallel.h"
+
+namespace rankine::cpu {
+
+// One spatial axis of a gather: grid point g and tap t read source coordinate g * step + first + t * delta;
+// a coordinate outside [0, extent) reads zeros.
+struct Axis {
+  std::int64_t extent = 1, grid = 1, step = 1, first = 0, delta = 1, taps = 1;
+};
+
+// A matrix read from channels-last maps: row = (image, grid y, grid x), column = (tap y, tap x, channel). fp32.
+struct Gather {
+  const float* data = nullptr;
+  std::int64_t pitch = 0;     // floats from one pixel to the next
+  std::int64_t channels = 0;  // columns per tap
+  Axis y, x;
+
+  // The plain matrix (rows, cols) with `pitch` floats from row to row.
+  static Gather plain(const float* data, std::int64_t rows, std::int64_t cols, std::int64_t pitch) {
+    return {data, pitch, cols, {}, {rows, rows, 1, 0, 1, 1}};
+  }
+  std::int64_t cols() const { return y.taps * x.taps * channels; }
+};
+
+// Left side of a term: A (M, K).
+struct Left {
+  Gather rows;              // A = the gathered matrix, or
+  bool transposed = false;  // A (M, K) = rows (K, M)ᵀ, of a plain matrix
+};
+
+// Right side of a term: B (K, N), times `scale`.
+struct Right {
+  enum class Order : std::uint8_t {
+    by_column,  // element (k, n) at n * pitch + k: a weight (N, K)
+    by_row,     // element (k, n) at tap(k) + (k % tap_rows) * pitch + n, where tap(k) = first + y * tap_y + x * tap_x
+    gathered    // rows of `gather`
+  };
+  Order order = Order::by_column;
+  DType dtype = DType::f32;
+  const void* data = nullptr;
+  std::int64_t pitch = 0;
+  float scale = 1;
+  std::int64_t tap_rows = INT64_MAX, taps_x = 1, first = 0, tap_y = 0, tap_x = 0;  // by_row: a filter's taps as rows
+  Gather gather{};
+
+  static Right by_column(DType dtype, const void* data, std::int64_t pitch, float scale = 1) {
+    return {Order::by_column, dtype, data, pitch, scale};
+  }
+  static Right by_row(DType dtype, const void* data, std::int64_t pitch, float scale = 1) {
+    return {Order::by_row, dtype, data, pitch, scale};
+  }
+  static Right gathered(const Gather& gather) { return {.order = Order::gathered, .gather = gather}; }
+};
+
+struct Term {
+  Left a;
+  Right b;
+  std::int64_t k = 0;  // columns of A = rows of B
+};
+
+// Where C goes: row (image, grid y, grid x) starts at data + image * image_pitch + y * line_pitch + x * pitch.
+struct Target {
+  float* data = nullptr;
+  std::int64_t pitch = 0;
+  std::int64_t width = INT64_MAX, height = 1;  // of the grid; a plain matrix is one line
+  std::int64_t line_pitch = 0, image_pitch = 0;
+
+  float* row(std::int64_t m) const {
+    const std::int64_t line = m / width;
+    return data + (line / height) * image_pitch + (line % height) * line_pitch + (m % width) * pitch;
+  }
+};
+
+struct Gemm {
+  std::int64_t m = 0, n = 0;
+  std::span<const Term> terms;
+  Target c;
+  const float* bias = nullptr;  // of C's columns; may be null
+  bool accumulate = false;      // C += instead of C =
+
+  std::int64_t k() const {
+    std::int64_t sum = 0;
+    for (const Term& t : terms) sum += t.k;
+    return sum;
+  }
+};
+
+// Block sizes: a block of B (half a MB) stays in the second-level cache, a strip of A in the first. A block has about
+// kBlockK rows; up to kBlockSlack more, so that the extra columns of an adapter do not open another block.
+inline constexpr std::int64_t kBlockK = 320, kBlockSlack = 64, kBlockN = 320;
+inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
+// Floats of scratch that one thread needs for products of any size.
+inline constexpr std::int64_t kGemmScratch = kBlockDepth * kBlockN + 16 * (kBlockDepth + 16) + kBlockN;
+
+// How many of `threads` are worth waking for a product of that many FLOPs.
+std::int64_t useful_threads(double flops, std::int64_t threads);
+
+// Splits C over the pool. `scratch` has pool.size() * kGemmScratch floats, aligned to 64 bytes.
+void gemm(ThreadPool& pool, const Gemm& g, float* scratch);
+// The same on the calling thread alone: for kernels that split their work themselves.
+void gemm_inline(const Gemm& g, float* scratch);
+
+}  // namespace rankine::cpu

@@ -1,0 +1,229 @@
+// Copies of blocks of A and B into the order the inner loop reads: strips of A, panels of B. Included once per target.
+#if defined(RANKINE_KERNELS_MATMUL_GEMM_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RANKINE_KERNELS_MATMUL_GEMM_PACK_INL_H_
+#undef RANKINE_KERNELS_MATMUL_GEMM_PACK_INL_H_
+#else
+#define RANKINE_KERNELS_MATMUL_GEMM_PACK_INL_H_
+#endif
+
+#include <type_traits>
+#include <utility>
+
+#include "kernels/matmul/gemm_block.h"
+#include "kernels/matmul/gemm_tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rankine::HWY_NAMESPACE {
+
+using cpu::Axis;
+using cpu::Gather;
+using cpu::Range;
+using cpu::Right;
+
+HWY_INLINE void copy(float* HWY_RESTRICT y, const float* HWY_RESTRICT x, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(load(x + i), y + i);
+  if (i < n) store_n(load_n(x + i, n - i), y + i, n - i);
+}
+HWY_INLINE void clear(float* y, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(set(0.0F), y + i);
+  if (i < n) store_n(set(0.0F), y + i, n - i);
+}
+
+// Calls f(first element or null for zeros, count) for the runs of columns [cols) of one row of a gathered matrix.
+template <class F>
+HWY_INLINE void for_runs(const Gather& g, std::int64_t row, Range cols, const F& f) {
+  const std::int64_t gx = row % g.x.grid, line = row / g.x.grid;
+  const std::int64_t gy = line % g.y.grid, image = line / g.y.grid;
+  const float* map = g.data + image * g.y.extent * g.x.extent * g.pitch;
+  std::int64_t tap = cols.begin / g.channels, ch = cols.begin % g.channels;
+  for (std::int64_t at = cols.begin; at < cols.end; ++tap, ch = 0) {
+    const std::int64_t n = std::min(cols.end - at, g.channels - ch);
+    const std::int64_t sy = gy * g.y.step + g.y.first + (tap / g.x.taps) * g.y.delta;
+    const std::int64_t sx = gx * g.x.step + g.x.first + (tap % g.x.taps) * g.x.delta;
+    const bool inside = sy >= 0 && sy < g.y.extent && sx >= 0 && sx < g.x.extent;
+    f(inside ? map + (sy * g.x.extent + sx) * g.pitch + ch : nullptr, n);
+    at += n;
+  }
+}
+HWY_INLINE void gather_row(float* y, const Gather& g, std::int64_t row, Range cols) {
+  for_runs(g, row, cols, [&](const float* x, std::int64_t n) HWY_ATTR {
+    if (x) copy(y, x, n);
+    else clear(y, n);
+    y += n;
+  });
+}
+// How elements are loaded: halves as their bits.
+template <class T>
+using Stored = std::conditional_t<sizeof(T) == 4, float, std::uint16_t>;
+
+template <class T, class Bits>
+HWY_INLINE VecF decode_bits(Bits bits) {
+  const F32 d;
+  if constexpr (std::is_same_v<T, float>) {
+    return bits;
+  } else if constexpr (std::is_same_v<T, Half>) {
+    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, F32>(), bits));
+  } else {
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<F32>(), bits)));
+  }
+}
+template <class T>
+HWY_INLINE VecF decode_vector(const Stored<T>* x) {
+  return decode_bits<T>(hn::LoadU(hn::Rebind<Stored<T>, F32>(), x));
+}
+template <class T>
+HWY_INLINE float decode_one(Stored<T> bits) {
+  if constexpr (std::is_same_v<T, float>) return bits;
+  else return to_float(T{bits});
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// Four elements of every fourth row, one row per 128-bit block of the decoded vector.
+template <class T>
+HWY_INLINE VecF load_quads(const Stored<T>* const* rows) {
+  using Quad = std::conditional_t<sizeof(T) == 4, hn::Full128<Stored<T>>, hn::Full64<Stored<T>>>;
+  const Quad q;
+  if constexpr (kLanes == 4) {
+    return decode_bits<T>(hn::LoadU(q, rows[0]));
+  } else {
+    const hn::Twice<Quad> d2;
+    const auto lo = hn::Combine(d2, hn::LoadU(q, rows[4]), hn::LoadU(q, rows[0]));
+    if constexpr (kLanes == 8) {
+      return decode_bits<T>(lo);
+    } else {
+      const auto hi = hn::Combine(d2, hn::LoadU(q, rows[12]), hn::LoadU(q, rows[8]));
+      return decode_bits<T>(hn::Combine(hn::Twice<hn::Twice<Quad>>(), hi, lo));
+    }
+  }
+}
+
+// Transposes as many whole groups of four elements as there are: a 4x4 transpose inside the blocks leaves whole columns.
+// Advances `rows`; returns the number of elements done.
+template <class T>
+HWY_INLINE std::int64_t transpose_quads(float* HWY_RESTRICT y, std::int64_t width, const Stored<T>** rows,
+                                        std::int64_t k, float scale) {
+  const F32 d;
+  const VecF s = set(scale);
+  std::int64_t i = 0;
+  for (; i + 4 <= k; i += 4, y += 4 * width) {
+    const VecF r0 = hn::Mul(s, load_quads<T>(rows)), r1 = hn::Mul(s, load_quads<T>(rows + 1));
+    const VecF r2 = hn::Mul(s, load_quads<T>(rows + 2)), r3 = hn::Mul(s, load_quads<T>(rows + 3));
+    const VecF t0 = hn::InterleaveLower(d, r0, r2), t1 = hn::InterleaveUpper(d, r0, r2);
+    const VecF u0 = hn::InterleaveLower(d, r1, r3), u1 = hn::InterleaveUpper(d, r1, r3);
+    hn::Store(hn::InterleaveLower(d, t0, u0), d, y);
+    hn::Store(hn::InterleaveUpper(d, t0, u0), d, y + width);
+    hn::Store(hn::InterleaveLower(d, t1, u1), d, y + 2 * width);
+    hn::Store(hn::InterleaveUpper(d, t1, u1), d, y + 3 * width);
+    for (int lane = 0; lane < kLanes; ++lane) rows[lane] += 4;
+  }
+  return i;
+}
+#else
+template <class T>
+std::int64_t transpose_quads(float*, std::int64_t, const Stored<T>**, std::int64_t, float) {
+  return 0;
+}
+#endif
+
+// kLanes rows of K-contiguous elements become one panel vector per k: y[k * width + row].
+template <class T>
+HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>** rows, std::int64_t k, float scale) {
+  const std::int64_t done = transpose_quads<T>(y, width, rows, k, scale);
+  for (std::int64_t i = done; i < k; ++i) {
+    for (int lane = 0; lane < kLanes; ++lane) y[i * width + lane] = scale * decode_one<T>(rows[lane][i - done]);
+  }
+}
+
+// Panels of kTileCols columns, the last one narrower when a single vector holds what is left.
+HWY_INLINE std::int64_t panel_width(std::int64_t columns_left) {
+  return columns_left <= kLanes ? kLanes : kTileCols;
+}
+
+// One term's rows [ks) of B, into panels of `depth` rows from row `at` on.
+struct PanelBlock {
+  float* data;
+  std::int64_t depth, at;
+  Range cols;
+};
+
+template <class T>
+void pack_by_column(const PanelBlock& p, const Right& b, Range ks) {
+  alignas(64) static constexpr Stored<T> kZeros[cpu::kBlockDepth] = {};
+  const auto* base = static_cast<const Stored<T>*>(b.data) + ks.begin;
+  float* panel = p.data;
+  for (std::int64_t n = p.cols.begin; n < p.cols.end;) {
+    const std::int64_t width = panel_width(p.cols.end - n);
+    for (std::int64_t v = 0; v < width; v += kLanes) {
+      const Stored<T>* rows[kLanes];
+      for (std::int64_t i = 0; i < kLanes; ++i) rows[i] = n + v + i < p.cols.end ? base + (n + v + i) * b.pitch : kZeros;
+      transpose_panel<T>(panel + p.at * width + v, width, rows, ks.size(), b.scale);
+    }
+    panel += p.depth * width;
+    n += width;
+  }
+}
+
+// One row of B, from column cols.begin on, goes to its place in every panel.
+template <class T>
+HWY_INLINE void scatter_row(const PanelBlock& p, std::int64_t k, const Stored<T>* x, float scale) {
+  const F32 d;
+  const VecF s = set(scale);
+  const std::int64_t n = p.cols.size();
+  float* panel = p.data;
+  for (std::int64_t at = 0; at < n;) {
+    const std::int64_t width = panel_width(n - at);
+    float* y = panel + (p.at + k) * width;
+    for (std::int64_t v = 0; v < width; v += kLanes) {
+      const std::int64_t left = n - at - v;
+      if (left >= kLanes) {
+        hn::Store(hn::Mul(s, decode_vector<T>(x + at + v)), d, y + v);
+      } else {
+        for (std::int64_t i = 0; i < kLanes; ++i) y[v + i] = i < left ? scale * decode_one<T>(x[at + v + i]) : 0.0F;
+      }
+    }
+    panel += p.depth * width;
+    at += width;
+  }
+}
+
+template <class T>
+void pack_by_row(const PanelBlock& p, const Right& b, Range ks) {
+  for (std::int64_t k = ks.begin; k < ks.end; ++k) {
+    const std::int64_t tap = k / b.tap_rows;
+    const std::int64_t offset =
+        b.first + (tap / b.taps_x) * b.tap_y + (tap % b.taps_x) * b.tap_x + (k % b.tap_rows) * b.pitch;
+    scatter_row<T>(p, k - ks.begin, static_cast<const Stored<T>*>(b.data) + offset + p.cols.begin, b.scale);
+  }
+}
+
+HWY_INLINE void pack_gathered(const PanelBlock& p, const Right& b, Range ks, float* row) {
+  for (std::int64_t k = ks.begin; k < ks.end; ++k) {
+    gather_row(row, b.gather, k, p.cols);
+    scatter_row<float>(p, k - ks.begin, row, 1);
+  }
+}
+
+template <class T>
+void pack_right(const PanelBlock& p, const Right& b, Range ks, float* row) {
+  if (b.order == Right::Order::by_column) pack_by_column<T>(p, b, ks);
+  else if (b.order == Right::Order::by_row) pack_by_row<T>(p, b, ks);
+  else pack_gathered(p, b, ks, row);
+}
+
+// Rows [rows) and columns [ks) of A, from column `at` of the strip on.
+HWY_INLINE void pack_left(float* strip, std::int64_t at, const cpu::Left& a, Range rows, Range ks) {
+  if (!a.transposed) {
+    for (std::int64_t m = rows.begin; m < rows.end; ++m)
+      gather_row(strip + (m - rows.begin) * kStripPitch + at, a.rows, m, ks);
+    return;
+  }
+  for (std::int64_t k = ks.begin; k < ks.end; ++k)
+    copy(strip + (at + k - ks.begin) * kStripWidth, a.rows.data + k * a.rows.pitch + rows.begin, rows.size());
+}
+
+}  // namespace rankine::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target

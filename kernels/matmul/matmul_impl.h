@@ -1,0 +1,43 @@
+// What each device implements for matmul.h: plain pointers, sizes already checked. Internal to this folder.
+#pragma once
+
+#include "kernels/matmul/matmul.h"
+
+namespace rankine {
+
+struct LinearMap {
+  const void* w;  // (out, in)
+  DType dtype;
+  const float* bias;  // (out) or null
+  std::int64_t in, out;
+};
+struct LinearArgs {
+  float* to;          // y (rows, out); adjoint: dx (rows, in)
+  const float* from;  // x (rows, in);  adjoint: dy (rows, out)
+  LinearMap map;
+  std::int64_t rows;
+  bool accumulate;
+  float* scratch;
+};
+struct LinearGradArgs {
+  float* dw;  // (out, in), added to
+  const float *dy, *x;
+  std::int64_t rows, in, out;
+  float* scratch;
+};
+struct BatchedArgs {
+  float* y;  // (batch, m, n)
+  const float *a, *b;
+  Transpose ta, tb;
+  std::int64_t batch, m, n, k;
+  float* scratch;
+};
+
+namespace cpu {
+void linear_forward(ThreadPool& pool, const LinearArgs& a);
+void linear_adjoint(ThreadPool& pool, const LinearArgs& a);
+void linear_weight_grad(ThreadPool& pool, const LinearGradArgs& a);
+void batched_matmul(ThreadPool& pool, const BatchedArgs& a);
+}  // namespace cpu
+
+}  // namespace rankine

@@ -1,0 +1,54 @@
+#include "kernels/random/random.h"
+
+#include "kernels/random/random_impl.h"
+
+namespace rankine {
+namespace {
+
+// Integer operations of one word of Philox, counted as FLOPs.
+constexpr double kWordFlops = 25;
+
+void check_length(std::string_view op, const Tensor& y) {
+  check_dtype(op, "y", y, DType::f32);
+  require<ShapeError>(y.numel() <= std::int64_t{4} << 32, op, ": a stream has 2^34 words, y has ", y.numel());
+}
+
+}  // namespace
+
+void fill_uniform(const Context& c, Tensor& y, const RandomStream& stream, float low, float high) {
+  check_length("fill_uniform", y);
+  const std::int64_t n = y.numel();
+  Op op(c, "fill_uniform", {kWordFlops * double(n), double(y.bytes())});
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) return cuda::fill_uniform(kDefaultStream, y.data<float>(), n, stream, {low, high});
+  }
+  cpu::fill_uniform(c.pool(), y.data<float>(), n, stream, {low, high});
+}
+
+void fill_normal(const Context& c, Tensor& y, const RandomStream& stream) {
+  check_length("fill_normal", y);
+  const std::int64_t n = y.numel();
+  Op op(c, "fill_normal", {(kWordFlops + 5) * double(n), double(y.bytes())});
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) return cuda::fill_normal(kDefaultStream, y.data<float>(), n, stream);
+  }
+  cpu::fill_normal(c.pool(), y.data<float>(), n, stream);
+}
+
+void dropout(const Context& c, Tensor& y, const Tensor& x, const RandomStream& stream, float p) {
+  check_length("dropout", y);
+  check_float("dropout", "x", x, y.shape());
+  require<ShapeError>(p >= 0 && p < 1, "dropout: p must be in [0, 1), got ", p);
+  const std::int64_t n = y.numel();
+  Op op(c, "dropout", {(kWordFlops + 2) * double(n), 2.0 * double(y.bytes())});
+  if (op.planned()) return;
+  const DropoutArgs args{y.data<float>(), x.data<float>(), n, p};
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) return cuda::dropout(kDefaultStream, args, stream);
+  }
+  cpu::dropout(c.pool(), args, stream);
+}
+
+}  // namespace rankine

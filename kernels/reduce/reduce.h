@@ -1,0 +1,19 @@
+// Reductions in a fixed order that does not depend on the number of threads: sums run over fixed-size chunks whose
+// partial results are added in sequence, in double.
+#pragma once
+
+#include "kernels/common/checks.h"
+
+namespace rankine {
+
+// x, a, b fp32 of any shape. These return to the host; on a plan device they return 0 (false).
+double sum(const Context& c, const Tensor& x);
+double sum_of_squares(const Context& c, const Tensor& x);
+double dot(const Context& c, const Tensor& a, const Tensor& b);  // a and b of one shape
+double max_abs(const Context& c, const Tensor& x);               // NaN where any element is NaN
+bool all_finite(const Context& c, const Tensor& x);              // no element is NaN or infinite
+
+// db (C) += sum over rows of dy (..., C): the gradient of a bias.
+void add_column_sums(const Context& c, Tensor& db, const Tensor& dy);
+
+}  // namespace rankine

@@ -1,0 +1,62 @@
+#include "models/nn/leaves.h"
+
+namespace rankine {
+
+Tensor Silu::forward(const Context& c, const Tensor& x) {
+  Tensor y = c.like(x, "silu");
+  silu_forward(c, y, x);
+  save(c, this, "silu", Saved{x});
+  return y;
+}
+
+Tensor Silu::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, "silu");
+  Tensor dx = c.like(dy, "dx");
+  silu_backward(c, dx, dy, s.x);
+  return dx;
+}
+
+Tensor GeluLayer::forward(const Context& c, const Tensor& x) {
+  Tensor y = c.like(x, "gelu");
+  gelu_forward(c, y, x, kind);
+  save(c, this, "gelu", Saved{x});
+  return y;
+}
+
+Tensor GeluLayer::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, "gelu");
+  Tensor dx = c.like(dy, "dx");
+  gelu_backward(c, dx, dy, s.x, kind);
+  return dx;
+}
+
+Tensor Geglu::forward(const Context& c, const Tensor& x) {
+  Tensor y = c.empty(x.shape().with_dim(-1, x.cols() / 2), "geglu");
+  geglu_forward(c, y, x);
+  save(c, this, "geglu", Saved{x});
+  return y;
+}
+
+Tensor Geglu::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, "geglu");
+  Tensor dx = c.like(s.x, "dx");
+  geglu_backward(c, dx, dy, s.x);
+  return dx;
+}
+
+Tensor AttentionCore::forward(const Context& c, const Tensor& q, const Tensor& k, const Tensor& v) {
+  Tensor o = c.like(q, "attention");
+  Tensor lse = c.empty({q.dim(0), spec.heads, q.dim(1)}, "attention lse");
+  attention_forward(c, o, lse, q, k, v, spec);
+  save(c, this, "attention", Saved{q, k, v, o, lse});
+  return o;
+}
+
+AttentionCore::Grads AttentionCore::backward(const Context& c, const Tensor& d_o) {
+  const Saved s = restore<Saved>(c, this, "attention");
+  Grads g{c.like(s.q, "dq"), c.like(s.k, "dk"), c.like(s.v, "dv")};
+  attention_backward(c, {g.dq, g.dk, g.dv}, d_o, {s.q, s.k, s.v, s.o, s.lse}, spec);
+  return g;
+}
+
+}  // namespace rankine

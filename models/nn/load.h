@@ -1,0 +1,74 @@
+// Moves weights between files and models. A naming says where each weight of a model stands in a source.
+#pragma once
+
+#include <functional>
+
+#include "io/formats/tensor_source.h"
+#include "models/nn/weight.h"
+
+namespace rankine {
+
+// A tensor of a file, or a range of its rows (OpenCLIP packs q, k, v into one matrix), or its transpose.
+struct WeightOrigin {
+  std::string name;
+  int part = 0, parts = 1;  // rows [part, part + 1) of `parts` equal row ranges
+  bool transposed = false;
+};
+using Naming = std::function<WeightOrigin(const Weight&)>;
+Naming prefixed(std::string prefix);  // name = prefix + path
+
+// Gives every weight of `model` its value. Matrices stay in the file's float type (f64 and 8-bit floats become f32);
+// vectors become fp32. On a plan device memory is accounted and nothing is read.
+// Throws DataError naming file, tensor, expected and found shape.
+template <class Model>
+void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming);
+
+// Random weights for a model made from nothing: matrices U(±1/sqrt(fan_in)), gains 1, biases 0, and 0 for the paths
+// that `is_zero` names (the last layer of each residual branch, as the reference models start).
+template <class Model>
+void init_weights(const Context& c, Model& model, std::uint64_t seed, DType matrices,
+                  const std::function<bool(const std::string&)>& is_zero);
+
+// Values in the file's element order, decoded to fp32: the inverse of loading.
+std::vector<float> to_file_order(const Tensor& value, FileLayout layout);
+std::vector<std::int64_t> file_shape(const Weight& w);
+
+class WeightLoader final : public ModelVisitor {
+ public:
+  WeightLoader(const Context& c, const TensorSource& source, const Naming& naming)
+      : c_(c), source_(source), naming_(naming) {}
+  void weight(Weight& w) override;
+
+ private:
+  const Context& c_;
+  const TensorSource& source_;
+  const Naming& naming_;
+};
+
+class WeightInitialiser final : public ModelVisitor {
+ public:
+  WeightInitialiser(const Context& c, std::uint64_t seed, DType matrices, std::function<bool(const std::string&)> is_zero)
+      : c_(c), seed_(seed), matrices_(matrices), is_zero_(std::move(is_zero)) {}
+  void weight(Weight& w) override;
+
+ private:
+  const Context& c_;
+  std::uint64_t seed_;
+  DType matrices_;
+  std::function<bool(const std::string&)> is_zero_;
+};
+
+template <class Model>
+void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming) {
+  WeightLoader loader(c, source, naming);
+  model.visit(loader);
+}
+
+template <class Model>
+void init_weights(const Context& c, Model& model, std::uint64_t seed, DType matrices,
+                  const std::function<bool(const std::string&)>& is_zero) {
+  WeightInitialiser init(c, seed, matrices, is_zero);
+  model.visit(init);
+}
+
+}  // namespace rankine

@@ -1,0 +1,59 @@
+#include "models/nn/norm.h"
+
+#include "engine/tape/tape.h"
+
+namespace rankine {
+
+LayerNorm::LayerNorm(std::string path, std::int64_t channels, float eps)
+    : path_(std::move(path)), eps_(eps), gain_(path_ + ".weight", {channels}, WeightKind::vector),
+      bias_(path_ + ".bias", {channels}, WeightKind::vector) {}
+
+void LayerNorm::visit(ModelVisitor& v) {
+  v.weight(gain_);
+  v.weight(bias_);
+}
+
+Tensor LayerNorm::forward(const Context& c, const Tensor& x) {
+  Tensor y = c.like(x, path_);
+  Tensor stats = c.empty({x.rows(), 2}, "layer norm statistics");
+  layer_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), eps_);
+  save(c, this, path_, Saved{x, stats});
+  return y;
+}
+
+Tensor LayerNorm::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, path_);
+  if (gain_.trained()) layer_norm_param_grad(c, gain_.grad(), bias_.grad(), dy, s.x, s.stats);
+  Tensor dx = c.like(dy, "dx");
+  layer_norm_backward(c, dx, dy, s.x, s.stats, gain_.value());
+  return dx;
+}
+
+GroupNorm::GroupNorm(std::string path, std::int64_t channels, GroupNormSpec spec)
+    : path_(std::move(path)), spec_(spec), gain_(path_ + ".weight", {channels}, WeightKind::vector),
+      bias_(path_ + ".bias", {channels}, WeightKind::vector) {}
+
+void GroupNorm::visit(ModelVisitor& v) {
+  v.weight(gain_);
+  v.weight(bias_);
+}
+
+Tensor GroupNorm::forward(const Context& c, const Tensor& x) {
+  Tensor y = c.like(x, path_);
+  Tensor stats = c.empty({x.dim(0), spec_.groups, 2}, "group norm statistics");
+  group_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), spec_);
+  save(c, this, path_, Saved{x, stats});
+  return y;
+}
+
+Tensor GroupNorm::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, path_);
+  if (gain_.trained()) {
+    group_norm_param_grad(c, {gain_.grad(), bias_.grad()}, dy, s.x, s.stats, gain_.value(), bias_.value(), spec_);
+  }
+  Tensor dx = c.like(dy, "dx");
+  group_norm_backward(c, dx, dy, s.x, s.stats, gain_.value(), bias_.value(), spec_);
+  return dx;
+}
+
+}  // namespace rankine

@@ -1,0 +1,59 @@
+// Opens a Stable Diffusion model, as one file or as a diffusers folder, and recognises what it is from its own keys
+// and shapes. Nothing is loaded yet.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/formats/tensor_source.h"
+#include "models/clip/clip_text.h"
+#include "models/diffusion/noise_schedule.h"
+#include "models/nn/load.h"
+#include "models/unet/unet_config.h"
+#include "models/vae/vae.h"
+
+namespace rankine {
+
+enum class SdFamily : std::uint8_t { sd_v1, sd_v2, sdxl };
+std::string_view name_of(SdFamily family);
+
+// One component: where its tensors are and how they are spelled there.
+struct SdComponent {
+  std::shared_ptr<const TensorSource> source;
+  Naming naming;
+};
+
+struct SdTextEncoder {
+  ClipTextConfig config;
+  SdComponent at;
+  ClipWant want;             // the family's rule; clip_skip changes `skip` of SD 1.x
+  std::int32_t pad_token;    // id that fills a prompt up to 77; -1: the end-of-text token
+};
+
+struct SdCheckpoint {
+  SdFamily family = SdFamily::sd_v1;
+  std::filesystem::path path;
+  UNetConfig unet_config;
+  SdComponent unet;
+  VaeConfig vae_config;
+  SdComponent vae;
+  std::vector<SdTextEncoder> text_encoders;
+  float latent_scale = 0.18215F;  // latents = posterior sample × this
+  Prediction prediction = Prediction::epsilon;
+  int native_side = 512;          // pixels the model was made for
+  std::string merges;             // BPE merges that came with the model; empty when it has none
+};
+
+// `path`: a .safetensors file with the keys of v1-5-pruned, v2-1 or sd_xl_base, or a folder with model_index.json.
+// Throws DataError saying what is missing and what is supported.
+SdCheckpoint open_sd_checkpoint(const std::filesystem::path& path);
+
+// Another VAE file (single-file keys with or without "first_stage_model.", or diffusers keys) in place of the model's.
+void replace_vae(SdCheckpoint& checkpoint, const std::filesystem::path& path);
+
+// Metadata keys of single files written by this engine: the vocabulary of a small model, which no other file carries.
+inline constexpr const char* kMergesKey = "rankine.tokenizer.merges";
+
+}  // namespace rankine

@@ -1,0 +1,41 @@
+// Training the VAE of a small model from pictures alone (`task_type: autoencoder`, `method: full`):
+//   loss = reconstruction + kl_weight · KL(q(z|x) || N(0, 1))          (Kingma & Welling 2014)
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "engine/train/task.h"
+#include "models/tasks/image_data.h"
+#include "models/tasks/model_setup.h"
+
+namespace rankine {
+
+class AutoencoderTask final : public Task {
+ public:
+  AutoencoderTask(const config::RunConfig& config, LoadedModel model, std::unique_ptr<ImageData> data);
+
+  std::vector<Param*> params() override;
+  void init_params(Context& c) override;
+  std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
+  StepStats train_step(Context& c, std::int64_t step) override;
+  std::optional<double> validate(Context& c) override;  // reconstruction error from the posterior mean
+  // Originals and reconstructions side by side.
+  std::vector<std::filesystem::path> preview(Context& c, std::int64_t step, const std::filesystem::path& folder) override;
+  // The whole model. The latents are scaled so that, times the layout's fixed latent_scale, they have unit variance.
+  void save_result(Context& c, const std::filesystem::path& path, const std::map<std::string, std::string>& facts) override;
+  std::string fingerprint() const override;
+
+ private:
+  Tensor pictures_of(const Context& c, const MicroBatch& batch);
+  double micro_step(Context& c, const MicroBatch& batch, float share);
+  float latent_gain(const Context& c);
+
+  config::RunConfig config_;
+  LoadedModel model_;
+  std::unique_ptr<ImageData> data_;
+  std::vector<Weight*> trained_;
+  std::map<std::string, std::vector<float>> pictures_;  // decoded once: small models train on small pictures
+};
+
+}  // namespace rankine

@@ -1,0 +1,398 @@
+#include "models/tasks/diffusion_task.h"
+
+#include <algorithm>
+#include <array>
+
+#include "io/files/sha256.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/loss/loss.h"
+#include "kernels/random/random.h"
+#include "models/tasks/adapter_metadata.h"
+
+namespace rankine {
+namespace {
+
+// Timesteps of the validation loss, spread over the schedule.
+constexpr std::array<int, 4> kValidationTimesteps{125, 375, 625, 875};
+
+LoraPlan lora_plan(const config::RunConfig& k) {
+  const config::AdapterSection& a = k.adapter;
+  LoraSpec spec;
+  spec.rank = static_cast<int>(a.lora_rank);
+  spec.alpha = static_cast<float>(a.alpha());
+  spec.rank_stabilised = a.use_rslora;
+  spec.dropout = {static_cast<float>(a.lora_dropout), static_cast<float>(a.lora_rank_dropout),
+                  static_cast<float>(a.lora_module_dropout)};
+  spec.up_group.lr_scale = a.lora_plus_ratio;
+  LoraPlan plan{spec, std::nullopt, std::nullopt, a.target_modules};
+  if (a.lora_conv_rank > 0) {
+    plan.conv = spec;
+    plan.conv->rank = static_cast<int>(a.lora_conv_rank);
+    plan.conv->alpha = static_cast<float>(a.conv_alpha());
+  }
+  if (a.train_text_encoder) {
+    const double ratio = a.text_encoder_lr.value_or(k.optim.learning_rate) / k.optim.learning_rate;
+    plan.text_encoder = spec;
+    plan.text_encoder->down_group.lr_scale *= ratio;
+    plan.text_encoder->up_group.lr_scale *= ratio;
+  }
+  return plan;
+}
+
+// Modules of an existing LoRA keep their ranks; learning rates come from this run.
+LoraChooser continue_from(const AdapterFile& file, const LoraPlan& plan) {
+  return [from_file = chooser_from_file(file), plan](const LoraTarget& t) -> std::optional<LoraSpec> {
+    auto spec = from_file(t);
+    if (!spec) return std::nullopt;
+    const LoraSpec& rates = t.text_encoder && plan.text_encoder ? *plan.text_encoder : plan.unet;
+    spec->dropout = rates.dropout;
+    spec->down_group = rates.down_group;
+    spec->up_group = rates.up_group;
+    return spec;
+  };
+}
+
+class FullTraining final : public ModelVisitor {
+ public:
+  FullTraining(std::vector<Weight*>& out, double lr_scale, std::string prefix)
+      : out_(out), lr_scale_(lr_scale), prefix_(std::move(prefix)) {}
+  void weight(Weight& w) override {
+    w.train({lr_scale_, w.kind() == WeightKind::matrix}).name = prefix_ + w.path();
+    out_.push_back(&w);
+  }
+
+ private:
+  std::vector<Weight*>& out_;
+  double lr_scale_;
+  std::string prefix_;
+};
+
+RegressionSpec regression(const config::ObjectiveSection& o) {
+  switch (o.loss) {
+    case config::LossType::mse: return {Regression::mse, 0.1F};
+    case config::LossType::huber: return {Regression::huber, static_cast<float>(o.huber_c)};
+    case config::LossType::smooth_l1: return {Regression::smooth_l1, static_cast<float>(o.huber_c)};
+  }
+  return {};
+}
+
+LossWeighting weighting(const config::ObjectiveSection& o) {
+  return {o.min_snr_gamma > 0 ? LossWeight::min_snr : LossWeight::none, o.min_snr_gamma};
+}
+
+std::optional<std::filesystem::path> cache_folder(const config::RunConfig& k) {
+  if (!k.data.cache_latents) return std::nullopt;
+  return std::filesystem::path(k.data.cache_dir.value_or(k.output.output_dir + "/cache"));
+}
+
+}  // namespace
+
+DiffusionTask::DiffusionTask(const config::RunConfig& config, LoadedModel model, std::unique_ptr<ImageData> data)
+    : config_(config), model_(std::move(model)), data_(std::move(data)), schedule_(noise_schedule_for(config, *model_.sd)),
+      latents_(model_.sd->vae.encoder, model_.sha256, cache_folder(config)) {
+  StableDiffusion& sd = *model_.sd;
+  sd.unet.set_recompute(config.machine.recompute);
+  const double text_ratio = config.adapter.text_encoder_lr.value_or(config.optim.learning_rate) / config.optim.learning_rate;
+  const int encoders = static_cast<int>(sd.text.encoders.size());
+  if (full()) {
+    FullTraining unet(trained_weights_, 1.0, "unet.");
+    sd.unet.visit(unet);
+    for (int i = 0; i < encoders && text_trains(); ++i) {
+      FullTraining text(trained_weights_, text_ratio, "text_encoder" + std::to_string(i + 1) + ".");
+      sd.text.encoders[i].model->visit(text);
+    }
+    return;
+  }
+  const LoraPlan plan = lora_plan(config);
+  LoraChooser choose = [plan](const LoraTarget& t) { return plan.choose(t); };
+  if (config.adapter.init_lora) {
+    initial_adapter_ = read_adapter(std::filesystem::path(*config.adapter.init_lora));
+    choose = continue_from(*initial_adapter_, plan);
+  }
+  network_.attach(sd.unet, choose);
+  for (int i = 0; i < encoders && text_trains(); ++i) {
+    network_.attach(*sd.text.encoders[i].model, i, encoders, choose);
+  }
+  require<ConfigError>(network_.unet_modules() + network_.text_modules() > 0,
+                       "target_modules: no module of this model matches");
+}
+
+std::vector<Param*> DiffusionTask::params() {
+  if (!full()) return network_.params();
+  std::vector<Param*> all;
+  for (Weight* w : trained_weights_) all.push_back(&w->param());
+  return all;
+}
+
+void DiffusionTask::init_params(Context& c) {
+  if (!full()) {
+    network_.init(c, c.seed);
+    if (initial_adapter_ && !c.planning()) network_.from_file(*initial_adapter_);
+    return;
+  }
+  for (Weight* w : trained_weights_) {
+    Tensor value = w->param().value;
+    copy(c, value, w->initial());
+    w->drop_initial();
+  }
+}
+
+void DiffusionTask::fill_latent_cache(const Context& c, const std::function<void(int, int)>& progress) {
+  if (config_.data.random_crop) return;
+  const std::vector<Visit> crops = data_->all_crops();
+  for (std::size_t i = 0; i < crops.size(); ++i) {
+    latents_.get(c, data_->samples()[crops[i].sample], crops[i].crop, true);
+    if (progress) progress(static_cast<int>(i) + 1, static_cast<int>(crops.size()));
+  }
+}
+
+// ---- one micro-batch ----
+
+Tensor DiffusionTask::latents_of(const Context& c, const MicroBatch& batch, std::vector<SizeCondition>& sizes) {
+  Tensor x0;
+  for (std::size_t n = 0; n < batch.size(); ++n) {
+    const Visit& v = batch[n];
+    const CachedLatent l = latents_.get(c, data_->samples()[v.sample], v.crop, !config_.data.random_crop);
+    sizes.push_back({static_cast<float>(l.original_h), static_cast<float>(l.original_w), static_cast<float>(l.crop_y),
+                     static_cast<float>(l.crop_x), static_cast<float>(v.crop.h), static_cast<float>(v.crop.w)});
+    const auto i = static_cast<std::int64_t>(n);
+    if (!x0.defined()) x0 = c.empty({static_cast<std::int64_t>(batch.size()), l.h, l.w, l.c}, "latents");
+    Tensor moments = c.empty({1, l.h, l.w, 2 * l.c}, "moments");
+    Tensor eps = c.empty({1, l.h, l.w, l.c}, "posterior noise");
+    fill_normal(c, eps, c.random(purpose("posterior"), static_cast<std::uint32_t>(n)));
+    if (!c.planning()) {
+      float* out = moments.data<float>();
+      for (std::size_t p = 0; p < l.mean.size(); p += l.c) {
+        out = std::copy_n(l.mean.begin() + static_cast<std::ptrdiff_t>(p), l.c, out);
+        out = std::copy_n(l.logvar.begin() + static_cast<std::ptrdiff_t>(p), l.c, out);
+      }
+    }
+    Tensor z = x0.slice(i, i + 1);
+    sample_posterior(c, z, moments, eps);
+  }
+  scale(c, x0, x0, model_.sd->checkpoint().latent_scale);
+  return x0;
+}
+
+Tensor DiffusionTask::draw_noise(const Context& c, const Shape& shape) const {
+  Tensor noise = c.empty(shape, "noise");
+  for (std::int64_t n = 0; n < shape[0]; ++n) {
+    Tensor one = noise.slice(n, n + 1);
+    fill_normal(c, one, c.random(purpose("noise"), static_cast<std::uint32_t>(n)));
+  }
+  if (config_.objective.noise_offset > 0) {
+    Tensor offset = c.empty({shape[0], shape[3]}, "noise offset");
+    for (std::int64_t n = 0; n < shape[0]; ++n) {
+      Tensor one = offset.slice(n, n + 1);
+      fill_normal(c, one, c.random(purpose("noise offset"), static_cast<std::uint32_t>(n)));
+    }
+    scale(c, offset, offset, static_cast<float>(config_.objective.noise_offset));
+    add_per_sample(c, noise, offset);
+  }
+  return noise;
+}
+
+DiffusionTask::Prepared DiffusionTask::prepare(const Context& c, const MicroBatch& batch, float share) {
+  Prepared p;
+  p.x0 = latents_of(c, batch, p.sizes);
+  p.noise = draw_noise(c, p.x0.shape());
+  const auto low = static_cast<int>(config_.objective.min_timestep), high = static_cast<int>(config_.objective.max_timestep);
+  for (std::size_t n = 0; n < batch.size(); ++n) {
+    p.timesteps.push_back(draw_timestep(c.random(purpose("timestep"), static_cast<std::uint32_t>(n)), low, high));
+    p.captions.push_back(batch[n].caption);
+    p.weight.push_back(share * batch[n].weight);
+  }
+  return p;
+}
+
+double DiffusionTask::run(Context& c, const Prepared& p, bool backward) {
+  StableDiffusion& sd = *model_.sd;
+  const std::int64_t samples = p.x0.dim(0);
+  const TrainingFactors f = training_factors(schedule_, weighting(config_.objective), p.timesteps);
+  Tape tape;
+  const Context recording = backward ? c.with_tape(tape) : c.without_tape();
+
+  Tensor t = c.empty({samples}, "timesteps");
+  if (!c.planning()) std::copy(p.timesteps.begin(), p.timesteps.end(), t.data<float>());
+  Tensor x_t = c.like(p.x0, "x_t"), target = c.like(p.x0, "target");
+  mix_per_sample(c, x_t, f.signal, p.x0, f.noise, p.noise);
+  mix_per_sample(c, target, f.target_x0, p.x0, f.target_eps, p.noise);
+
+  const Context text_context = text_trains() ? recording : c.without_tape();
+  const Conditioning condition =
+      sd.text.forward(text_context, p.captions, static_cast<int>(config_.data.max_token_length), p.sizes);
+  const Tensor pred = sd.unet.forward(recording, {x_t, t, condition.context, condition.vector});
+
+  std::vector<float> weight(p.weight);
+  for (std::size_t n = 0; n < weight.size(); ++n) weight[n] *= f.weight[n];
+  Tensor loss = c.empty({samples}, "loss");
+  Tensor dpred = backward ? c.like(pred, "d prediction") : Tensor();
+  regression_loss(c, loss, dpred, pred, target, weight, regression(config_.objective));
+  double sum = 0;
+  if (!c.planning()) {
+    for (const float l : loss.span<float>()) sum += static_cast<double>(l);
+  }
+  if (!backward) return sum;
+
+  Conditioning d;
+  UNetInputGrads grads;
+  if (text_trains()) {
+    d.context = c.like(condition.context, "d context");
+    fill(c, d.context, 0);
+    grads.dcontext = &d.context;
+    if (condition.vector.defined()) {
+      d.vector = c.like(condition.vector, "d vector");
+      fill(c, d.vector, 0);
+      grads.dvector = &d.vector;
+    }
+  }
+  sd.unet.backward(recording, dpred, grads);
+  if (text_trains()) sd.text.backward(recording, d);
+  return sum;
+}
+
+StepStats DiffusionTask::train_step(Context& c, std::int64_t step) {
+  const std::vector<MicroBatch> micro = data_->step(step);
+  StepStats stats;
+  float total = 0;
+  for (const MicroBatch& batch : micro) {
+    stats.samples += static_cast<std::int64_t>(batch.size());
+    for (const Visit& v : batch) total += v.weight;
+  }
+  Context local = c;
+  local.training = true;
+  std::uint32_t first = 0;
+  for (const MicroBatch& batch : micro) {
+    local.first_sample = first;
+    stats.loss += run(local, prepare(local, batch, 1.0F / total), true);
+    first += static_cast<std::uint32_t>(batch.size());
+  }
+  stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
+  return stats;
+}
+
+std::optional<double> DiffusionTask::validate(Context& c) {
+  const MicroBatch& fixed = data_->validation();
+  if (fixed.empty()) return std::nullopt;
+  Context local = c;
+  local.training = false;
+  local.step = 0;  // the same noise whenever it is asked for
+  local.seed = static_cast<std::uint64_t>(config_.optim.seed);
+  double sum = 0;
+  std::uint32_t first = 0;
+  for (const Visit& v : fixed) {
+    for (const int timestep : kValidationTimesteps) {
+      local.first_sample = first++;
+      Prepared p = prepare(local, {v}, 1.0F);
+      p.timesteps = {timestep};
+      p.weight = {1.0F};
+      sum += run(local, p, false);
+    }
+  }
+  return sum / static_cast<double>(fixed.size() * kValidationTimesteps.size());
+}
+
+void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch) {
+  const int down = model_.sd->vae.config.downscale();
+  Prepared p;
+  p.x0 = c.empty({batch.samples, batch.picture.height / down, batch.picture.width / down, 4}, "latents");
+  p.noise = draw_noise(c, p.x0.shape());
+  const auto n = static_cast<std::size_t>(batch.samples);
+  p.timesteps.assign(n, 500);
+  p.captions.assign(n, "");
+  p.sizes.assign(n, {});
+  p.weight.assign(n, 1.0F / static_cast<float>(n));
+  Context local = c;
+  local.training = true;
+  run(local, p, true);
+}
+
+// ---- previews and results ----
+
+std::vector<std::filesystem::path> DiffusionTask::preview(Context& c, std::int64_t step,
+                                                          const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  const ImageSize side = data_->resolution();
+  const config::OutputSection& out = config_.output;
+  for (std::size_t i = 0; i < out.sample_prompts.size(); ++i) {
+    const config::SamplePrompt& p = out.sample_prompts[i];
+    PictureRequest r;
+    r.prompt = p.prompt;
+    r.negative = p.negative;
+    r.width = static_cast<int>(p.width.value_or(side.width));
+    r.height = static_cast<int>(p.height.value_or(side.height));
+    r.steps = static_cast<int>(p.steps.value_or(out.sample_count_steps));
+    r.cfg = p.cfg.value_or(out.sample_cfg);
+    r.seed = static_cast<std::uint64_t>(p.seed.value_or(config_.optim.seed));
+    r.sampler = sampler_name_of(p.sampler.value_or(out.sample_sampler));
+    r.max_tokens = static_cast<int>(config_.data.max_token_length);
+    const Image picture = generate_picture(c, *model_.sd, schedule_, r);
+    std::string number = std::to_string(step);
+    number.insert(0, number.size() < 6 ? 6 - number.size() : 0, '0');
+    const std::filesystem::path file = folder / join("step-", number, "-", i + 1, ".png");
+    const std::array<PngText, 1> text{parameters_text(r, model_.name)};
+    if (!c.planning()) write_png(file, picture, text);
+    files.push_back(file);
+  }
+  return files;
+}
+
+namespace {
+
+FileDType save_dtype(config::SaveDtype t) {
+  switch (t) {
+    case config::SaveDtype::fp16: return FileDType::f16;
+    case config::SaveDtype::bf16: return FileDType::bf16;
+    case config::SaveDtype::fp32: return FileDType::f32;
+  }
+  return FileDType::f16;
+}
+
+bool finite(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
+// What was written is read back as a stranger would: the same modules, shapes and finite numbers, none a no-op that
+// was not one in memory.
+void check_adapter(const std::filesystem::path& path, const std::vector<AdapterModule>& expected) {
+  const AdapterFile back = read_adapter(path);
+  std::map<std::string, const AdapterModule*> by_name;
+  for (const AdapterModule& m : back.modules) by_name[m.name] = &m;
+  require<DataError>(by_name.size() == expected.size(), path.string(), ": self-check: ", by_name.size(), " modules, expected ",
+                     expected.size());
+  const auto zero = [](const std::vector<float>& v) { return std::all_of(v.begin(), v.end(), [](float x) { return x == 0; }); };
+  for (const AdapterModule& m : expected) {
+    const auto it = by_name.find(m.name);
+    require<DataError>(it != by_name.end(), path.string(), ": self-check: module ", m.name, " is missing");
+    require<DataError>(it->second->down_shape == m.down_shape && it->second->up_shape == m.up_shape, path.string(),
+                       ": self-check: ", m.name, " has other shapes");
+    require<DataError>(finite(it->second->down) && finite(it->second->up), path.string(), ": self-check: ", m.name,
+                       " holds numbers that are not finite in this save_dtype");
+    require<DataError>(!zero(it->second->up) || zero(m.up), path.string(), ": self-check: ", m.name,
+                       " became zero in this save_dtype");
+  }
+}
+
+}  // namespace
+
+void DiffusionTask::save_result(Context& c, const std::filesystem::path& path,
+                                const std::map<std::string, std::string>& facts) {
+  if (full()) {
+    SdSaveOptions options{config_.output.save_dtype != config::SaveDtype::fp32, 1, facts};
+    options.metadata["rankine.base"] = model_.name;
+    model_.sd->save(path, options);
+    open_sd_checkpoint(path);  // must be recognised as what it is
+    return;
+  }
+  AdapterFile file;
+  file.modules = network_.to_file();
+  file.metadata = adapter_metadata(*this, facts);
+  write_adapter(path, file, save_dtype(config_.output.save_dtype));
+  check_adapter(path, file.modules);
+}
+
+std::string DiffusionTask::fingerprint() const {
+  return join("model ", model_.sha256, "\ndata ", data_->fingerprint(), "\nsettings ", settings_fingerprint(config_), "\n");
+}
+
+}  // namespace rankine

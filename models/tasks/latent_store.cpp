@@ -1,0 +1,73 @@
+#include "models/tasks/latent_store.h"
+
+#include <algorithm>
+
+#include "io/files/sha256.h"
+#include "io/image/decode.h"
+#include "io/image/pixels.h"
+
+namespace rankine {
+namespace {
+
+std::string transform_text(const CropPlan& p) {
+  return join(p.resize_w, 'x', p.resize_h, " crop ", p.crop_x, ',', p.crop_y, ' ', p.w, 'x', p.h, p.flip ? " flip" : "");
+}
+
+}  // namespace
+
+Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop) {
+  Tensor x = c.empty({1, crop.h, crop.w, 3}, "picture");
+  if (c.planning()) return x;
+  const Image cut = apply_crop(decode_image(sample.image), crop);
+  to_float_hwc(cut, x.span<float>());
+  return x;
+}
+
+LatentStore::LatentStore(VaeEncoder& encoder, std::string vae_id, std::optional<std::filesystem::path> directory)
+    : encoder_(encoder), vae_id_(std::move(vae_id)) {
+  if (directory) disk_.emplace(*directory);
+}
+
+const std::string& LatentStore::image_hash(const Sample& sample) {
+  auto it = hashes_.find(sample.id);
+  if (it == hashes_.end()) it = hashes_.emplace(sample.id, sha256_of_file(sample.image)).first;
+  return it->second;
+}
+
+CachedLatent LatentStore::encode(const Context& c, const Sample& sample, const CropPlan& crop) {
+  const Tensor picture = load_picture(c, sample, crop);
+  const Tensor moments = encoder_.forward(c.without_tape(), picture);
+  CachedLatent out;
+  out.h = static_cast<int>(moments.dim(1));
+  out.w = static_cast<int>(moments.dim(2));
+  out.c = static_cast<int>(moments.dim(3) / 2);
+  out.original_w = sample.size.width;
+  out.original_h = sample.size.height;
+  out.crop_x = crop.seen_crop_x();
+  out.crop_y = crop.crop_y;
+  out.flipped = crop.flip;
+  if (c.planning()) return out;
+  const float* row = moments.data<float>();
+  for (std::int64_t p = 0; p < moments.rows(); ++p, row += 2 * out.c) {
+    out.mean.insert(out.mean.end(), row, row + out.c);
+    out.logvar.insert(out.logvar.end(), row + out.c, row + 2 * out.c);
+  }
+  return out;
+}
+
+CachedLatent LatentStore::get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep) {
+  if (!keep || c.planning()) return encode(c, sample, crop);
+  const std::string transform = transform_text(crop);
+  const std::string here = sample.id + '\n' + transform;
+  if (const auto it = memory_.find(here); it != memory_.end()) return it->second;
+  std::string key;
+  if (disk_) {
+    key = make_latent_key({image_hash(sample), transform, vae_id_, "f32"});
+    if (auto found = disk_->get(key)) return memory_.emplace(here, *found).first->second;
+  }
+  CachedLatent made = encode(c, sample, crop);
+  if (disk_) disk_->put(key, made);
+  return memory_.emplace(here, std::move(made)).first->second;
+}
+
+}  // namespace rankine

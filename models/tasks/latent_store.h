@@ -1,0 +1,36 @@
+// Pictures as VAE moments: encoded once per (picture, crop), kept in memory and, if wanted, in a folder on disk.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "io/dataset/latent_cache.h"
+#include "models/tasks/image_data.h"
+#include "models/vae/vae.h"
+
+namespace rankine {
+
+// Decodes the part of a picture that a visit trains: (1, h, w, 3) in [-1, 1].
+Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop);
+
+class LatentStore {
+ public:
+  // Without `directory` nothing is written to disk. `vae_id` is the identity of the VAE's weights.
+  LatentStore(VaeEncoder& encoder, std::string vae_id, std::optional<std::filesystem::path> directory);
+
+  // mean, logvar (h/8, w/8, Z) of a visit; encodes and stores on a miss. `keep` false: used once (random crops).
+  CachedLatent get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep);
+
+ private:
+  CachedLatent encode(const Context& c, const Sample& sample, const CropPlan& crop);
+  const std::string& image_hash(const Sample& sample);
+
+  VaeEncoder& encoder_;
+  std::string vae_id_;
+  std::optional<LatentCache> disk_;
+  std::map<std::string, CachedLatent> memory_;   // by (id, transform)
+  std::map<std::string, std::string> hashes_;    // sample id -> SHA-256 of the file
+};
+
+}  // namespace rankine

@@ -1,0 +1,153 @@
+#include "models/unet/unet.h"
+
+#include <algorithm>
+
+#include "engine/tape/recompute.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/resample/resample.h"
+#include "models/nn/trained.h"
+
+namespace rankine {
+namespace {
+
+std::array<std::int64_t, 4> dims_of(const Tensor& t) { return {t.dim(0), t.dim(1), t.dim(2), t.dim(3)}; }
+
+Tensor zeros(const Context& c, Shape shape, const char* name) {
+  Tensor t = c.empty(shape, name);
+  fill(c, t, 0);
+  return t;
+}
+
+}  // namespace
+
+bool UNet::embedding_trained() {
+  return has_trained(time1_) || has_trained(time2_) || (label1_ && (has_trained(*label1_) || has_trained(*label2_)));
+}
+
+// Blocks before this one feed nothing that trains but skips, whose gradients would end there.
+int UNet::first_trained_block() {
+  int i = 0;
+  while (i < static_cast<int>(inputs_.size()) && !has_trained(inputs_[i])) ++i;
+  return i;
+}
+
+Tensor UNet::embed_time(const Context& c, const UNetInput& in) {
+  Tensor sinusoid = c.empty({in.t.dim(0), config_.model_channels}, "timestep embedding");
+  timestep_embedding(c, sinusoid, in.t);
+  Tensor e = time1_.forward(c, sinusoid);
+  e = time_silu_.forward(c, e);
+  e = time2_.forward(c, e);
+  if (label1_) {
+    check_float("unet", "vector", in.vector, {in.t.dim(0), config_.adm_channels});
+    Tensor l = label1_->forward(c, in.vector);
+    l = label_silu_.forward(c, l);
+    l = label2_->forward(c, l);
+    add(c, e, e, l);
+  }
+  return emb_silu_.forward(c, e);
+}
+
+void UNet::embed_time_backward(const Context& c, Tensor demb, Tensor* dvector) {
+  const Tensor de = emb_silu_.backward(c, demb);
+  if (label1_) {
+    Tensor dl = label2_->backward(c, de);
+    dl = label_silu_.backward(c, dl);
+    label1_->backward_into(c, dl, dvector);
+  }
+  Tensor d = time2_.backward(c, de);
+  d = time_silu_.backward(c, d);
+  time1_.backward_into(c, d, nullptr);
+}
+
+Tensor UNet::run_block(const Context& c, Block& b, Tensor h, const Tensor& emb, const Tensor& context) {
+  if (b.conv) h = b.conv->forward(c, h);
+  if (b.res) h = Recompute<ResnetBlock, 1>(*b.res, recompute_).forward(c, h, emb);
+  if (b.attn) h = Recompute<SpatialTransformer, 1>(*b.attn, recompute_).forward(c, h, context);
+  return h;
+}
+
+Tensor UNet::run_block_backward(const Context& c, Block& b, Tensor d, Tensor* demb, Tensor* dcontext) {
+  if (b.attn) d = Recompute<SpatialTransformer, 1>(*b.attn, recompute_).backward(c, d, dcontext);
+  if (b.res) d = Recompute<ResnetBlock, 1>(*b.res, recompute_).backward(c, d, demb);
+  if (b.conv) d = b.conv->backward(c, d);
+  return d;
+}
+
+Tensor UNet::upsample(const Context& c, Block& b, const Tensor& h, const Tensor& like) {
+  Tensor big = c.empty({h.dim(0), like.dim(1), like.dim(2), h.dim(3)}, "upsampled");
+  upsample_nearest_forward(c, big, h);
+  save(c, &b, "upsample", Upsampled{dims_of(h)});
+  return b.up->forward(c, big);
+}
+
+Tensor UNet::upsample_backward(const Context& c, Block& b, const Tensor& dy) {
+  const Tensor dbig = b.up->backward(c, dy);
+  const Upsampled s = restore<Upsampled>(c, &b, "upsample");
+  Tensor dx = c.empty(Shape(std::span<const std::int64_t>(s.from)), "dx");
+  upsample_nearest_adjoint(c, dx, dbig);
+  return dx;
+}
+
+Tensor UNet::forward(const Context& c, const UNetInput& in) {
+  const bool embedding = embedding_trained();
+  const int first = embedding ? std::min(1, first_trained_block()) : first_trained_block();
+  const Context untaped = c.without_tape();
+  // The embedding is needed by every block; it is recorded only when something in it trains.
+  const Tensor emb = embed_time(embedding ? c : untaped, in);
+
+  std::vector<Tensor> skips;
+  Tensor h = in.x;
+  for (int i = 0; i < static_cast<int>(inputs_.size()); ++i) {
+    h = run_block(i < first ? untaped : c, inputs_[i], h, emb, in.context);
+    skips.push_back(h);
+  }
+  h = Recompute<ResnetBlock, 1>(*middle1_, recompute_).forward(c, h, emb);
+  h = Recompute<SpatialTransformer, 1>(*middle_attn_, recompute_).forward(c, h, in.context);
+  h = Recompute<ResnetBlock, 1>(*middle2_, recompute_).forward(c, h, emb);
+  for (Block& b : outputs_) {
+    const Tensor skip = skips.back();
+    skips.pop_back();
+    Tensor joined = c.empty(skip.shape().with_dim(-1, h.cols() + skip.cols()), "skip joined");
+    concat_channels(c, joined, h, skip);
+    h = run_block(c, b, joined, emb, in.context);
+    if (b.up) h = upsample(c, b, h, skips.back());
+  }
+  h = out_norm_.forward(c, h);
+  h = out_conv_.forward(c, h);
+  save(c, this, "unet", Saved{first, embedding, dims_of(in.x)});
+  return h;
+}
+
+void UNet::backward(const Context& c, const Tensor& dy, UNetInputGrads grads) {
+  const Saved s = restore<Saved>(c, this, "unet");
+  Tensor demb;
+  if (s.embedding) demb = zeros(c, {s.input[0], config_.time_embed_dim()}, "d emb");
+  Tensor* demb_to = s.embedding ? &demb : nullptr;
+
+  Tensor d = out_conv_.backward(c, dy);
+  d = out_norm_.backward(c, d);
+  std::vector<Tensor> dskips;
+  int skip = 0;
+  for (auto b = outputs_.rbegin(); b != outputs_.rend(); ++b) {
+    if (b->up) d = upsample_backward(c, *b, d);
+    const Tensor djoined = run_block_backward(c, *b, d, demb_to, grads.dcontext);
+    const int skip_channels = skip_channels_[skip++];
+    d = c.empty(djoined.shape().with_dim(-1, djoined.cols() - skip_channels), "dh");
+    Tensor dskip = c.empty(djoined.shape().with_dim(-1, skip_channels), "dskip");
+    split_channels(c, d, dskip, djoined);
+    dskips.push_back(dskip);
+  }
+  d = Recompute<ResnetBlock, 1>(*middle2_, recompute_).backward(c, d, demb_to);
+  d = Recompute<SpatialTransformer, 1>(*middle_attn_, recompute_).backward(c, d, grads.dcontext);
+  d = Recompute<ResnetBlock, 1>(*middle1_, recompute_).backward(c, d, demb_to);
+  for (int i = static_cast<int>(inputs_.size()) - 1; i >= s.first_block; --i) {
+    add(c, d, d, dskips[i]);
+    dskips[i] = {};
+    if (i > 0) d = run_block_backward(c, inputs_[i], d, demb_to, grads.dcontext);
+    else inputs_[0].conv->backward_weights(c, d);
+  }
+  if (s.embedding) embed_time_backward(c, demb, grads.dvector);
+}
+
+}  // namespace rankine

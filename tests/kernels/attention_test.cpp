@@ -1,0 +1,319 @@
+// Attention against its scalar meaning in double, that meaning against differences, and what must not change
+// a bit.
+#include "kernels/attention/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "kernels/attention/attention_ref.h"
+#include "tests/support/compare.h"
+
+namespace rankine {
+namespace {
+
+using namespace testing_support;
+
+struct Case {
+  std::int64_t samples, queries, keys, width;
+  int heads, kv_heads;
+  bool causal = false;
+  float scale = 0;
+
+  AttentionSpec spec() const { return {heads, kv_heads, causal, scale}; }
+  AttentionSize size() const {
+    const float s = scale != 0 ? scale : 1.0F / std::sqrt(static_cast<float>(width));
+    return {samples, queries, keys, heads, kv_heads, width, causal, s};
+  }
+};
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "N" << c.samples << "_Tq" << c.queries << "_Tk" << c.keys << "_D" << c.width << "_H" << c.heads
+       << "_Hkv" << c.kv_heads << (c.causal ? "_causal" : "") << (c.scale != 0 ? "_scaled" : "");
+}
+
+// Everything one forward and backward read and write.
+struct Pass {
+  Tensor q, k, v, d_o, o, lse, dq, dk, dv;
+
+  Pass(const Context& c, const Case& p, float magnitude = 1.0F)
+      : q(random_tensor(c, {p.samples, p.queries, p.heads * p.width}, 1, magnitude)),
+        k(random_tensor(c, {p.samples, p.keys, p.kv_heads * p.width}, 2, magnitude)),
+        v(random_tensor(c, k.shape(), 3)),
+        d_o(random_tensor(c, q.shape(), 4)),
+        o(c.like(q, "o")),
+        lse(c.empty({p.samples, p.heads, p.queries}, "lse")),
+        dq(c.like(q, "dq")),
+        dk(c.like(k, "dk")),
+        dv(c.like(v, "dv")) {}
+
+  void forward(const Context& c, const AttentionSpec& spec) { attention_forward(c, o, lse, q, k, v, spec); }
+  void backward(const Context& c, const AttentionSpec& spec) {
+    attention_backward(c, {dq, dk, dv}, d_o, {q, k, v, o, lse}, spec);
+  }
+};
+
+// The same in double, from the same inputs.
+struct Oracle {
+  std::vector<double> q, k, v, d_o, o, lse, dq, dk, dv;
+
+  Oracle(const Pass& r, const AttentionSize& s)
+      : q(to_double(r.q)),
+        k(to_double(r.k)),
+        v(to_double(r.v)),
+        d_o(to_double(r.d_o)),
+        o(q.size()),
+        lse(static_cast<std::size_t>(r.lse.numel())),
+        dq(q.size()),
+        dk(k.size()),
+        dv(v.size()) {
+    ref::attention_forward(s, o.data(), lse.data(), q.data(), k.data(), v.data());
+    ref::attention_backward(s, {dq.data(), dk.data(), dv.data()}, d_o.data(), q.data(), k.data(), v.data());
+  }
+};
+
+::testing::AssertionResult close(const Tensor& got, const std::vector<double>& want,
+                                 Tolerance tolerance = kernel_tolerance(DType::f32)) {
+  return all_close(got.span<float>(), std::span<const double>(want), tolerance);
+}
+bool same_bits(const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(), a.bytes()) == 0; }
+
+class AttentionCases : public ::testing::TestWithParam<Case> {};
+
+TEST_P(AttentionCases, AgreesWithTheReference) {
+  Runtime runtime(Device::cpu());
+  const Context c(runtime);
+  Pass run(c, GetParam());
+  const Oracle want(run, GetParam().size());
+  run.forward(c, GetParam().spec());
+  EXPECT_TRUE(close(run.o, want.o)) << "o";
+  EXPECT_TRUE(close(run.lse, want.lse)) << "lse";
+  run.backward(c, GetParam().spec());
+  EXPECT_TRUE(close(run.dq, want.dq)) << "dq";
+  EXPECT_TRUE(close(run.dk, want.dk)) << "dk";
+  EXPECT_TRUE(close(run.dv, want.dv)) << "dv";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, AttentionCases,
+    ::testing::Values(Case{1, 1, 1, 1, 1, 1},             // the least there is
+                      Case{2, 7, 5, 3, 3, 3},             // odd everything
+                      Case{2, 16, 16, 4, 8, 8},           // a tiny U-Net
+                      Case{1, 200, 77, 40, 8, 8},         // cross attention of SD 1.5
+                      Case{1, 150, 300, 33, 2, 1},        // more than one tile each way, shared keys
+                      Case{2, 129, 257, 65, 4, 2},        // tiles with a remainder of one
+                      Case{1, 300, 300, 40, 2, 2, true},  // causal across tiles
+                      Case{2, 77, 77, 16, 4, 4, true},    // a text encoder
+                      Case{1, 13, 290, 24, 6, 2, true},   // causal with a past, grouped queries
+                      Case{1, 130, 131, 8, 3, 1, true, 0.7F}, Case{1, 40, 41, 160, 2, 2},
+                      Case{1, 33, 70, 512, 1, 1}));  // the one head of the VAE
+
+class AttentionGradients : public ::testing::TestWithParam<Case> {};
+
+// The reference backward against central differences of the reference forward, all in double.
+TEST_P(AttentionGradients, ReferenceMatchesDifferences) {
+  Runtime runtime(Device::cpu());
+  const Context c(runtime);
+  const Pass run(c, GetParam());
+  const AttentionSize size = GetParam().size();
+  Oracle x(run, size);
+  const auto loss = [&] {
+    std::vector<double> o(x.o.size()), lse(x.lse.size());
+    ref::attention_forward(size, o.data(), lse.data(), x.q.data(), x.k.data(), x.v.data());
+    double sum = 0;
+    for (std::size_t i = 0; i < o.size(); ++i) sum += o[i] * x.d_o[i];
+    return sum;
+  };
+  const auto check = [&](std::vector<double>& input, const std::vector<double>& grad, const char* name) {
+    std::vector<double> numeric(input.size());
+    constexpr double h = 1e-5;
+    for (std::size_t i = 0; i < input.size(); ++i) {
+      const double at = input[i];
+      input[i] = at + h;
+      const double above = loss();
+      input[i] = at - h;
+      numeric[i] = (above - loss()) / (2 * h);
+      input[i] = at;
+    }
+    EXPECT_TRUE(all_close(std::span<const double>(grad), std::span<const double>(numeric), kGradcheck))
+        << name;
+  };
+  check(x.q, x.dq, "dq");
+  check(x.k, x.dk, "dk");
+  check(x.v, x.dv, "dv");
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, AttentionGradients,
+                         ::testing::Values(Case{2, 4, 6, 3, 2, 2}, Case{1, 5, 5, 4, 4, 2, true},
+                                           Case{1, 3, 7, 2, 3, 1, true, 1.3F}));
+
+// Scores of +-1024 and a little, exact in fp32: exp would overflow without the running maximum.
+TEST(Attention, TakesLargeScores) {
+  Runtime runtime(Device::cpu());
+  const Context c(runtime);
+  const Case p{1, 140, 300, 5, 2, 2, false, 1.0F};
+  Pass run(c, p);
+  for (Tensor* t : {&run.q, &run.k}) {
+    for (std::int64_t i = 0; i < t->numel(); ++i) {
+      float& x = t->data<float>()[i];
+      x = i % p.width == 4 ? std::round(8 * x) / 8 : std::copysign(16.0F, x);
+    }
+  }
+  const Oracle want(run, p.size());
+  EXPECT_GE(*std::max_element(want.lse.begin(), want.lse.end()), 1024.0);
+  EXPECT_LE(*std::min_element(want.lse.begin(), want.lse.end()), 1029.0);
+  run.forward(c, p.spec());
+  run.backward(c, p.spec());
+  EXPECT_TRUE(close(run.o, want.o)) << "o";
+  EXPECT_TRUE(close(run.lse, want.lse)) << "lse";
+  // Backward reads lse as fp32: half a unit in its last place, 2^-14 at 1024, is the relative error of p.
+  const Tolerance rounded_lse{1e-5 + 0x1p-14, 1e-5 + 0x1p-14};
+  EXPECT_TRUE(close(run.dq, want.dq, rounded_lse)) << "dq";
+  EXPECT_TRUE(close(run.dk, want.dk, rounded_lse)) << "dk";
+  EXPECT_TRUE(close(run.dv, want.dv, rounded_lse)) << "dv";
+}
+
+// Scores that rise along the row raise the running maximum in every tile.
+TEST(Attention, RisingMaximaRescaleWhatWasSummed) {
+  Runtime runtime(Device::cpu());
+  const Context c(runtime);
+  const Case p{1, 3, 1024, 1, 1, 1, false, 1.0F};
+  Pass run(c, p);
+  for (float& x : run.q.span<float>()) x = 1;
+  for (std::int64_t j = 0; j < p.keys; ++j) run.k.data<float>()[j] = static_cast<float>(j) * 0.125F;
+  const Oracle want(run, p.size());
+  run.forward(c, p.spec());
+  EXPECT_TRUE(close(run.o, want.o));
+  EXPECT_TRUE(close(run.lse, want.lse));
+}
+
+TEST(Attention, KeepsNaN) {
+  Runtime runtime(Device::cpu());
+  const Context c(runtime);
+  const Case p{1, 5, 40, 8, 1, 1};
+  Pass run(c, p);
+  run.k.data<float>()[17 * 8] = std::numeric_limits<float>::quiet_NaN();
+  run.forward(c, p.spec());
+  for (const float x : run.lse.span<float>()) EXPECT_TRUE(std::isnan(x));
+  run.backward(c, p.spec());
+  for (const float x : run.dv.span<float>()) EXPECT_TRUE(std::isnan(x));
+}
+
+// What a masked key holds must not matter, not even infinities in its score.
+TEST(Attention, CausalMaskHidesTheFuture) {
+  Runtime runtime(Device::cpu());
+  const Context c(runtime);
+  const Case p{1, 20, 20, 4, 2, 2, true};
+  Pass run(c, p), other(c, p);
+  for (std::int64_t i = 0; i < 8; ++i) {
+    other.k.data<float>()[19 * 8 + i] = 1e30F;
+    other.v.data<float>()[19 * 8 + i] = -7;
+  }
+  run.forward(c, p.spec());
+  other.forward(c, p.spec());
+  EXPECT_EQ(std::memcmp(run.o.raw(), other.o.raw(), 19 * 8 * sizeof(float)), 0);
+  EXPECT_NE(std::memcmp(run.o.raw(), other.o.raw(), run.o.bytes()), 0);
+}
+
+class AttentionBits : public ::testing::TestWithParam<Case> {};
+
+TEST_P(AttentionBits, ThreadsAndRepeatsChangeNothing) {
+  const Case p = GetParam();
+  Runtime one(Device::cpu(), Memory::kUnlimited, 1);
+  const Context c1(one);
+  Pass first(c1, p);
+  first.forward(c1, p.spec());
+  first.backward(c1, p.spec());
+  for (const int threads : {1, 2, 3, 7}) {
+    Runtime runtime(Device::cpu(), Memory::kUnlimited, threads);
+    const Context c(runtime);
+    Pass run(c, p);
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      run.forward(c, p.spec());
+      run.backward(c, p.spec());
+      EXPECT_TRUE(same_bits(run.o, first.o) && same_bits(run.lse, first.lse)) << threads << " threads";
+      EXPECT_TRUE(same_bits(run.dq, first.dq)) << threads << " threads";
+      EXPECT_TRUE(same_bits(run.dk, first.dk) && same_bits(run.dv, first.dv)) << threads << " threads";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, AttentionBits,
+                         ::testing::Values(Case{2, 300, 270, 24, 6, 3}, Case{1, 200, 210, 40, 4, 2, true},
+                                           Case{9, 61, 77, 37, 8, 8}));  // parts of odd size
+
+// The plan reaches the peak and the cost of the real run, whatever its threads.
+TEST(Attention, PlanForeseesMemoryAndCost) {
+  const Case p{2, 500, 500, 40, 8, 8, true};
+  const auto measure = [&p](Device device, int threads) {
+    Runtime runtime(device, Memory::kUnlimited, threads);
+    const Context c(runtime);
+    Tensor q = c.empty({p.samples, p.queries, p.heads * p.width}, "q"), k = c.like(q, "k"),
+           v = c.like(q, "v");
+    Tensor o = c.like(q, "o"), lse = c.empty({p.samples, p.heads, p.queries}, "lse");
+    Tensor dq = c.like(q, "dq"), dk = c.like(q, "dk"), dv = c.like(q, "dv"), d_o = c.like(q, "d_o");
+    if (!device.plan) {
+      for (Tensor* t : {&q, &k, &v, &d_o}) std::fill(t->span<float>().begin(), t->span<float>().end(), 0.1F);
+    }
+    attention_forward(c, o, lse, q, k, v, p.spec());
+    attention_backward(c, {dq, dk, dv}, d_o, {q, k, v, o, lse}, p.spec());
+    return std::tuple(runtime.memory().high_water(), runtime.cost().flops(), runtime.cost().bytes());
+  };
+  const auto planned = measure(Device::cpu().planned(), 1);
+  EXPECT_EQ(measure(Device::cpu(), 1), planned);
+  EXPECT_EQ(measure(Device::cpu(), 5), planned);
+  const double pairs = 500.0 * 501 / 2;
+  EXPECT_DOUBLE_EQ(std::get<1>(planned), (4 + 10) * 40 * pairs * 2 * 8);
+}
+
+// Scratch must not grow with the square of the tokens.
+TEST(Attention, NeverHoldsTheScores) {
+  Runtime runtime(Device::cpu().planned());
+  const Context c(runtime);
+  constexpr std::int64_t tokens = 1 << 20;
+  Tensor q = c.empty({1, tokens, 64}, "q"), k = c.like(q, "k"), v = c.like(q, "v"), o = c.like(q, "o");
+  Tensor lse = c.empty({1, 1, tokens}, "lse");
+  attention_forward(c, o, lse, q, k, v, {});
+  EXPECT_LT(runtime.memory().at_peak(Account::workspace), std::size_t{32} << 20);
+}
+
+template <class F>
+std::string message_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(Attention, RefusesWhatDoesNotFit) {
+  Runtime runtime(Device::cpu());
+  const Context c(runtime);
+  const Case p{1, 6, 4, 4, 4, 2};
+  Pass run(c, p);
+  const auto forward = [&](const AttentionSpec& spec) { return message_of([&] { run.forward(c, spec); }); };
+  EXPECT_THROW(run.forward(c, {3, 3}), ShapeError);
+  EXPECT_NE(forward({3, 3}).find("attention_forward: the 16 channels of q do not split into 3 heads"),
+            std::string::npos);
+  EXPECT_NE(forward({4, 3}).find("multiple of kv_heads"), std::string::npos);
+  EXPECT_NE(forward({4, 4}).find("expected k of shape [1,4,16], got [1,4,8]"), std::string::npos);
+  EXPECT_NE(forward({4, 2, true}).find("at least as many keys"), std::string::npos);
+  EXPECT_NE(forward({4, 2, false, INFINITY}).find("scale"), std::string::npos);
+  run.d_o = c.empty({1, 6, 8}, "short");
+  EXPECT_NE(message_of([&] { run.backward(c, p.spec()); }).find("attention_backward: expected d_o of shape"),
+            std::string::npos);
+}
+
+TEST(Attention, PlansForDevicesThisBuildCannotRun) {
+  Runtime runtime(Device::cuda(0).planned());
+  const Context c(runtime);
+  Tensor q = c.empty({1, 4, 4}, "q"), o = c.like(q, "o"), lse = c.empty({1, 1, 4}, "lse");
+  attention_forward(c, o, lse, q, q, q, {});
+  EXPECT_DOUBLE_EQ(runtime.cost().flops(), 4 * 4 * 4 * 4);
+}
+
+}  // namespace
+}  // namespace rankine

@@ -1,0 +1,237 @@
+// The parts of one update: arena, AdamW, schedules, clipping, moving average.
+#include <cmath>
+#include <numbers>
+
+#include "engine/train/adamw.h"
+#include "engine/train/clip.h"
+#include "engine/train/ema.h"
+#include "engine/train/facts.h"
+#include "engine/train/lr_schedule.h"
+#include "engine/train/resources.h"
+#include "kernels/elementwise/elementwise.h"
+#include "tests/support/compare.h"
+
+namespace rankine {
+namespace {
+
+using config::LrScheduler;
+using testing_support::all_close;
+using testing_support::kernel_tolerance;
+
+class UpdateTest : public ::testing::Test {
+ protected:
+  Runtime runtime_{Device::cpu(), Memory::kUnlimited, 1};
+  Context c_{runtime_};
+  Param a_{"a", {3, 5}, {1.0, true}, {}, {}};
+  Param b_{"b", {4, 5}, {1.0, true}, {}, {}};
+  Param bias_{"bias", {7}, {0.5, false}, {}, {}};
+
+  void fill_random(Tensor& t, std::uint32_t id, float scale) {
+    HostRandom random({99, purpose("update-test"), 0, id});
+    for (float& v : t.span<float>()) v = scale * (2 * random.uniform() - 1);
+  }
+};
+
+TEST_F(UpdateTest, ArenaPlacesParametersWithoutGaps) {
+  ParamArena arena(c_, {&a_, &b_, &bias_});
+  EXPECT_EQ(arena.numel(), 15 + 20 + 7);
+  EXPECT_EQ(a_.value.data<float>(), arena.value().data<float>());
+  EXPECT_EQ(b_.value.data<float>(), a_.value.data<float>() + 15);
+  EXPECT_EQ(bias_.grad.data<float>(), b_.grad.data<float>() + 20);
+  for (std::int64_t i = 0; i < arena.numel(); ++i) arena.value().data<float>()[i] = static_cast<float>(i);
+  const Tensor stacked = arena.value().flat(0, {7, 5});  // neighbours with equal columns are one matrix
+  EXPECT_EQ(stacked.data<float>()[3 * 5 + 2], b_.value.data<float>()[2]);
+  ASSERT_EQ(arena.ranges().size(), 2U);
+  EXPECT_EQ(arena.ranges()[0].end, 35);
+  EXPECT_EQ(arena.ranges()[1].group.lr_scale, 0.5);
+  EXPECT_EQ(runtime_.memory().held(Account::adapters), 2 * 42 * sizeof(float));
+  EXPECT_EQ(arena.layout(), "a [3,5]\nb [4,5]\nbias [7]\n");
+}
+
+TEST_F(UpdateTest, ArenaRefusesNothingAndDoubles) {
+  EXPECT_THROW(ParamArena(c_, {}), Error);
+  Param twin{"a", {2}, {}, {}, {}}, empty{"empty", {0, 4}, {}, {}, {}};
+  EXPECT_THROW(ParamArena(c_, {&a_, &twin}), Error);
+  EXPECT_THROW(ParamArena(c_, {&a_, &empty}), Error);
+}
+
+TEST_F(UpdateTest, AdamWFollowsTheFormulaFor20Steps) {
+  const AdamWOptions options{0.9, 0.99, 1e-8, 0.1};
+  ParamArena arena(c_, {&a_, &b_, &bias_});
+  fill_random(arena.value(), 0, 1.0F);
+  AdamW adamw(c_, arena, options);
+  EXPECT_EQ(runtime_.memory().held(Account::optimizer), 2 * 42 * sizeof(float));
+  std::vector<double> value = testing_support::to_double(arena.value()), m(42, 0.0), v(42, 0.0);
+  for (int t = 1; t <= 20; ++t) {
+    fill_random(arena.grad(), static_cast<std::uint32_t>(t), 0.3F);
+    const double lr = 1e-2 * t, grad_scale = t % 3 ? 1.0 : 0.25;
+    for (std::size_t i = 0; i < 42; ++i) {
+      const bool in_bias = i >= 35;
+      const double g = arena.grad().data<float>()[i] * grad_scale, rate = in_bias ? 0.5 * lr : lr;
+      m[i] = 0.9 * m[i] + 0.1 * g;
+      v[i] = 0.99 * v[i] + 0.01 * g * g;
+      const double mhat = m[i] / (1 - std::pow(0.9, t)), vhat = v[i] / (1 - std::pow(0.99, t));
+      value[i] = value[i] * (1 - rate * (in_bias ? 0.0 : 0.1)) - rate * mhat / (std::sqrt(vhat) + 1e-8);
+    }
+    adamw.step(c_, arena, lr, grad_scale);
+  }
+  EXPECT_EQ(adamw.updates(), 20);
+  const auto tolerance = kernel_tolerance(DType::f32);
+  EXPECT_TRUE(all_close(std::as_const(arena.value()).span<float>(), std::span<const double>(value), tolerance));
+  EXPECT_TRUE(all_close(std::as_const(adamw.state()[0].tensor).span<float>(), std::span<const double>(m), tolerance));
+  EXPECT_TRUE(all_close(std::as_const(adamw.state()[1].tensor).span<float>(), std::span<const double>(v), tolerance));
+}
+
+TEST_F(UpdateTest, AdamWChecksItsOptions) {
+  ParamArena arena(c_, {&a_});
+  EXPECT_THROW(AdamW(c_, arena, {1.0, 0.999, 1e-8, 0}), ConfigError);
+  EXPECT_THROW(AdamW(c_, arena, {0.9, -0.1, 1e-8, 0}), ConfigError);
+  EXPECT_THROW(AdamW(c_, arena, {0.9, 0.999, 0, 0}), ConfigError);
+  EXPECT_THROW(AdamW(c_, arena, {0.9, 0.999, 1e-8, -1}), ConfigError);
+}
+
+TEST_F(UpdateTest, ClippingScalesToTheNormAndSeesWhatIsNotFinite) {
+  ParamArena arena(c_, {&a_, &b_});
+  fill(c_, arena.grad(), 0.0F);
+  a_.grad.data<float>()[4] = 3.0F;
+  b_.grad.data<float>()[1] = -4.0F;
+  EXPECT_DOUBLE_EQ(check_gradient(c_, arena, 1.0).norm, 5.0);
+  EXPECT_NEAR(check_gradient(c_, arena, 1.0).scale, 1.0 / 5.000001, 1e-12);
+  EXPECT_EQ(check_gradient(c_, arena, 6.0).scale, 1.0);
+  EXPECT_EQ(check_gradient(c_, arena, 0.0).scale, 1.0);
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    b_.grad.data<float>()[19] = bad;
+    EXPECT_FALSE(check_gradient(c_, arena, 1.0).finite) << bad;
+  }
+}
+
+TEST_F(UpdateTest, EmaFollowsItsDecayAndSwapsExactly) {
+  ParamArena arena(c_, {&a_, &b_});
+  fill_random(arena.value(), 0, 1.0F);
+  Ema ema(c_, arena, 0.4);
+  std::vector<double> average = testing_support::to_double(arena.value());
+  for (int n = 0; n < 12; ++n) {
+    fill_random(arena.value(), static_cast<std::uint32_t>(n + 1), 1.0F);
+    const double d = std::min(0.4, (1.0 + n) / (10.0 + n));  // the warm-up ends at n = 5
+    EXPECT_DOUBLE_EQ(Ema::decay_at(0.4, n), d);
+    for (std::size_t i = 0; i < average.size(); ++i) {
+      average[i] = d * average[i] + (1 - d) * arena.value().data<float>()[i];
+    }
+    ema.update(c_, arena);
+  }
+  EXPECT_TRUE(all_close(ema.average().span<float>(), std::span<const double>(average), kernel_tolerance(DType::f32)));
+  const auto values = testing_support::to_double(arena.value()), averages = testing_support::to_double(ema.average());
+  {
+    const EmaInPlace in_place(c_, arena, &ema);
+    EXPECT_EQ(testing_support::to_double(arena.value()), averages);
+    EXPECT_EQ(b_.value.data<float>()[3], static_cast<float>(averages[18]));
+  }
+  EXPECT_EQ(testing_support::to_double(arena.value()), values);
+  EXPECT_EQ(testing_support::to_double(ema.average()), averages);
+  EXPECT_THROW(Ema(c_, arena, 1.0), ConfigError);
+}
+
+TEST_F(UpdateTest, EmaSwapsArenasLargerThanOneChunk) {
+  Param large{"large", {(1 << 18) + 77}, {}, {}, {}};
+  ParamArena arena(c_, {&large});
+  fill_random(arena.value(), 0, 1.0F);
+  Ema ema(c_, arena, 0.5);
+  const auto averages = testing_support::to_double(ema.average());
+  fill_random(arena.value(), 1, 1.0F);
+  const auto values = testing_support::to_double(arena.value());
+  ema.swap(c_, arena);
+  EXPECT_EQ(testing_support::to_double(arena.value()), averages);
+  EXPECT_EQ(testing_support::to_double(ema.average()), values);
+}
+
+LrScheduleOptions schedule(LrScheduler kind) {
+  LrScheduleOptions o;
+  o.kind = kind;
+  o.learning_rate = 2e-4;
+  o.warmup_steps = 10;
+  o.total_steps = 110;
+  return o;
+}
+
+TEST(LrSchedule, WarmUpIsLinearFromZero) {
+  for (const auto kind : {LrScheduler::constant, LrScheduler::linear, LrScheduler::cosine,
+                          LrScheduler::cosine_with_restarts, LrScheduler::polynomial}) {
+    const LrSchedule s(schedule(kind));
+    EXPECT_EQ(s.at(0), 0.0);
+    EXPECT_DOUBLE_EQ(s.at(4), 0.8e-4);
+    EXPECT_DOUBLE_EQ(s.at(10), 2e-4);
+  }
+}
+
+TEST(LrSchedule, DecaysByItsFormula) {
+  EXPECT_DOUBLE_EQ(LrSchedule(schedule(LrScheduler::constant)).at(1000), 2e-4);
+  const LrSchedule linear(schedule(LrScheduler::linear));
+  EXPECT_DOUBLE_EQ(linear.at(35), 1.5e-4);
+  EXPECT_EQ(linear.at(110), 0.0);
+  EXPECT_EQ(linear.at(200), 0.0);
+  const LrSchedule cosine(schedule(LrScheduler::cosine));
+  EXPECT_DOUBLE_EQ(cosine.at(35), 1e-4 * (1 + std::numbers::sqrt2 / 2));
+  EXPECT_NEAR(cosine.at(60), 1e-4, 1e-18);
+  EXPECT_NEAR(cosine.at(110), 0.0, 1e-18);
+  auto o = schedule(LrScheduler::cosine_with_restarts);
+  o.cycles = 2;
+  const LrSchedule restarts(o);
+  EXPECT_DOUBLE_EQ(restarts.at(60), 2e-4);  // the second cycle starts
+  EXPECT_NEAR(restarts.at(35), 1e-4, 1e-18);
+  EXPECT_NEAR(restarts.at(85), 1e-4, 1e-18);
+  EXPECT_EQ(restarts.at(110), 0.0);
+  o = schedule(LrScheduler::polynomial);
+  o.power = 2;
+  const LrSchedule polynomial(o);
+  EXPECT_DOUBLE_EQ(polynomial.at(60), 1e-7 + (2e-4 - 1e-7) * 0.25);
+  EXPECT_DOUBLE_EQ(polynomial.at(110), 1e-7);
+  EXPECT_DOUBLE_EQ(polynomial.at(111), 1e-7);
+}
+
+TEST(LrSchedule, RefusesWhatHasNoMeaning) {
+  auto o = schedule(LrScheduler::linear);
+  o.warmup_steps = 111;
+  EXPECT_THROW(LrSchedule{o}, ConfigError);
+  o = schedule(LrScheduler::polynomial);
+  o.learning_rate = 1e-7;
+  EXPECT_THROW(LrSchedule{o}, ConfigError);
+  for (const double rate : {0.0, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    o = schedule(LrScheduler::constant);
+    o.learning_rate = rate;
+    EXPECT_THROW(LrSchedule{o}, ConfigError) << rate;
+  }
+  o = schedule(LrScheduler::cosine_with_restarts);
+  o.cycles = 0;
+  EXPECT_THROW(LrSchedule{o}, ConfigError);
+}
+
+TEST(LrSchedule, NamesWhatChangesIt) {
+  EXPECT_EQ(LrSchedule(schedule(LrScheduler::cosine)).describe(), "cosine lr=2e-04 warmup=10 total=110");
+  EXPECT_EQ(LrSchedule(schedule(LrScheduler::constant)).describe(), "constant lr=2e-04 warmup=10");
+}
+
+TEST(Facts, ListsEveryDifference) {
+  const std::string was = "model: a\nrank: 8\nlist: x\nlist: y\ngone: 1\n", now = "model: a\nrank: 16\nlist: x\nlist: z\nnew: 2\n";
+  EXPECT_TRUE(differing_facts(was, was).empty());
+  const std::vector<std::string> expected = {
+      "rank: the checkpoint has 8, this run has 16", "list: the checkpoint has x; y, this run has x; z",
+      "new: is only in this run (2)", "gone: is only in the checkpoint (1)"};
+  EXPECT_EQ(differing_facts(was, now), expected);
+}
+
+TEST(Facts, ReplacesWhatIsNotUtf8) {
+  EXPECT_EQ(valid_utf8("a \xC3\xA9 \xFF b"), "a \xC3\xA9 \xEF\xBF\xBD b");
+}
+
+TEST(Resources, ReadsTheStatusFile) {
+  const HostMemory m = parse_host_memory("Name:\tx\nVmHWM:\t   2048 kB\nVmRSS:\t    1024 kB\nThreads:\t3\n");
+  EXPECT_EQ(m.peak, 2048U * 1024);
+  EXPECT_EQ(m.rss, 1024U * 1024);
+  EXPECT_EQ(parse_host_memory("nothing").peak, 0U);
+  const HostMemory here = host_memory();
+  EXPECT_GT(here.rss, 0U);
+  EXPECT_GT(here.peak, 0U);
+}
+
+}  // namespace
+}  // namespace rankine
