@@ -85,6 +85,7 @@ def main():
     print("namespace {\n")
     emit("constexpr Range kLetters[]", pairs(ranges(lambda c: unicodedata.category(c)[0] == "L")))
     emit("constexpr Range kNumbers[]", pairs(ranges(lambda c: unicodedata.category(c)[0] == "N")))
+    emit("constexpr Range kCased[]", pairs(ranges(lambda c: c.isupper() or c.islower() or c.istitle())))
     emit("constexpr CaseRange kLowerCase[]",
          (f"{{{code(a)}, {code(b)}, {stride}, {delta}}}" for a, b, stride, delta in lower_case_ranges()))
     emit("constexpr Entity kEntities[]",
@@ -93,6 +94,7 @@ def main():
     print("}  // namespace\n")
     print("const std::span<const Range> letters = kLetters;")
     print("const std::span<const Range> numbers = kNumbers;")
+    print("const std::span<const Range> cased = kCased;")
     print("const std::span<const CaseRange> lower_case = kLowerCase;")
     print("const std::span<const Entity> entities = kEntities;")
     print("const std::span<const char32_t> c1_as_windows_1252 = kC1;")

@@ -26,8 +26,8 @@ AdamW::AdamW(const Context& c, const ParamArena& arena, AdamWOptions options) : 
 }
 
 std::string AdamW::describe() const {
-  return join("adamw beta1=", exact(options_.beta1), " beta2=", exact(options_.beta2), " eps=", exact(options_.eps),
-              " weight_decay=", exact(options_.weight_decay));
+  return join("adamw beta1=", exact(options_.beta1), " beta2=", exact(options_.beta2),
+              " eps=", exact(options_.eps), " weight_decay=", exact(options_.weight_decay));
 }
 
 void AdamW::step(const Context& c, ParamArena& arena, double lr, double grad_scale) {

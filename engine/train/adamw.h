@@ -1,6 +1,6 @@
-// AdamW (Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019) over the arena, one kernel call per
-// range of equal groups. The formula stands in kernels/optim/optim.h; here lr = scheduled rate * group.lr_scale, and
-// the decay is 0 for groups with decay off.
+// AdamW (Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019) over the arena, one kernel
+// call per range of equal groups. The formula stands in kernels/optim/optim.h; here lr = scheduled rate *
+// group.lr_scale, and the decay is 0 for groups with decay off.
 #pragma once
 
 #include "engine/train/optimizer.h"

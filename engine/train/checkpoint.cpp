@@ -45,22 +45,25 @@ json list_files(const fs::path& folder) {
 void verify_file(const fs::path& folder, const std::string& name, const json& facts) {
   const fs::path path = resolve_inside(folder, name);
   const std::uintmax_t bytes = fs::file_size(path), expected = facts.at("bytes").get<std::uintmax_t>();
-  require<DataError>(bytes == expected, path.string(), ": has ", bytes, " bytes, ", kCommitFile, " says ", expected);
+  require<DataError>(bytes == expected, path.string(), ": has ", bytes, " bytes, ", kCommitFile, " says ",
+                     expected);
   require<DataError>(hash_of_file(path) == facts.at("sha256").get<std::string>(), path.string(),
                      ": content does not match its SHA-256 in ", kCommitFile);
 }
 
 json read_commit(const fs::path& path) {
   std::error_code error;
-  require<DataError>(fs::is_regular_file(path, error), path.string(), ": missing: the save was not completed");
-  require<DataError>(fs::file_size(path) <= kMaxCommitBytes, path.string(), ": larger than ", kMaxCommitBytes, " bytes");
+  require<DataError>(fs::is_regular_file(path, error), path.string(),
+                     ": missing: the save was not completed");
+  require<DataError>(fs::file_size(path) <= kMaxCommitBytes, path.string(), ": larger than ", kMaxCommitBytes,
+                     " bytes");
   const MappedFile file(path);
   const std::string text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   const json commit = json::parse(text, nullptr, false);
   require<DataError>(commit.is_object() && text == render(commit), path.string(),
                      ": damaged: it is not the text that its checksum belongs to");
-  require<DataError>(commit.value("format", 0) == kFormat, path.string(), ": format ", commit.value("format", 0),
-                     ", this program reads format ", kFormat);
+  require<DataError>(commit.value("format", 0) == kFormat, path.string(), ": format ",
+                     commit.value("format", 0), ", this program reads format ", kFormat);
   return commit;
 }
 
@@ -83,8 +86,8 @@ std::optional<std::int64_t> step_of(const std::string& name) {
 Checkpoint verify_checkpoint(const fs::path& folder) try {
   const json commit = read_commit(folder / kCommitFile);
   const json& files = commit.at("files");
-  require<DataError>(files.contains(CheckpointStore::kStateFile), (folder / kCommitFile).string(), ": lists no ",
-                     CheckpointStore::kStateFile);
+  require<DataError>(files.contains(CheckpointStore::kStateFile), (folder / kCommitFile).string(),
+                     ": lists no ", CheckpointStore::kStateFile);
   for (const auto& [name, facts] : files.items()) verify_file(folder, name, facts);
   return {folder, {commit.at("step"), commit.at("fingerprint"), commit.at("seconds")}};
 } catch (const json::exception& e) {
@@ -98,11 +101,13 @@ void require_same_run(const Checkpoint& checkpoint, const std::string& fingerpri
   if (lines.empty()) return;
   std::string list;
   for (const std::string& line : lines) list += "\n  " + line;
-  throw DataError(join(checkpoint.folder.string(), ": made by another run; resuming needs the same model, data and ",
+  throw DataError(join(checkpoint.folder.string(),
+                       ": made by another run; resuming needs the same model, data and ",
                        "settings, but these differ:", list));
 }
 
-CheckpointStore::CheckpointStore(fs::path folder, std::int64_t keep) : folder_(std::move(folder)), keep_(keep) {
+CheckpointStore::CheckpointStore(fs::path folder, std::int64_t keep)
+    : folder_(std::move(folder)), keep_(keep) {
   require<ConfigError>(keep_ >= 0, "keep_checkpoints must not be negative, got ", keep_);
 }
 
@@ -112,8 +117,11 @@ fs::path CheckpointStore::save(const Commit& commit, const std::function<void(co
   make_folder(folder_);
   const TemporaryFolder made(folder_ / private_name(".tmp-", name));
   write(made.path());
-  const json record = {{"format", kFormat},          {"step", commit.step}, {"fingerprint", commit.fingerprint},
-                       {"seconds", commit.seconds}, {"files", list_files(made.path())}};
+  const json record = {{"format", kFormat},
+                       {"step", commit.step},
+                       {"fingerprint", commit.fingerprint},
+                       {"seconds", commit.seconds},
+                       {"files", list_files(made.path())}};
   require<DataError>(record["files"].contains(kStateFile), name, ": nothing wrote ", kStateFile);
   sync_tree(made.path());
   write_file_atomically(made.path() / kCommitFile, render(record));
@@ -129,7 +137,8 @@ void CheckpointStore::put_in_place(const fs::path& made, const fs::path& place, 
   rename_path(made, place);
   sync_path(folder_);
   std::error_code error;
-  if (replaces && (fs::remove_all(old, error), error)) warn(join(old.string(), ": not removed: ", error.message()));
+  if (replaces && (fs::remove_all(old, error), error))
+    warn(join(old.string(), ": not removed: ", error.message()));
 }
 
 std::optional<Checkpoint> CheckpointStore::find_latest_valid(std::vector<SkippedCheckpoint>& skipped) const {
@@ -137,7 +146,8 @@ std::optional<Checkpoint> CheckpointStore::find_latest_valid(std::vector<Skipped
   for (auto it = all.rbegin(); it != all.rend(); ++it) {
     try {
       Checkpoint found = verify_checkpoint(it->second);
-      require<DataError>(found.commit.step == it->first, it->second.string(), ": holds step ", found.commit.step);
+      require<DataError>(found.commit.step == it->first, it->second.string(), ": holds step ",
+                         found.commit.step);
       return found;
     } catch (const DataError& e) {
       skipped.push_back({it->second, e.what()});
@@ -161,7 +171,8 @@ void CheckpointStore::prune(std::int64_t newest, const Warn& warn) const {
   if (keep_ == 0) return;
   auto all = list();
   // Folders of later steps are damaged ones or of an abandoned branch; they do not count.
-  all.erase(std::remove_if(all.begin(), all.end(), [&](const auto& entry) { return entry.first > newest; }), all.end());
+  all.erase(std::remove_if(all.begin(), all.end(), [&](const auto& entry) { return entry.first > newest; }),
+            all.end());
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) retire(all[i].second, warn);
 }
 

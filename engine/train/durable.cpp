@@ -30,9 +30,12 @@ Tree list_tree(const fs::path& folder) {
   fs::recursive_directory_iterator it(folder, error), end;
   for (; !error && it != end; it.increment(error)) {
     const fs::file_type type = it->symlink_status(error).type();
-    if (type == fs::file_type::regular) tree.files.push_back(it->path());
-    else if (type == fs::file_type::directory) tree.folders.push_back(it->path());
-    else fail(it->path(), "cannot be part of a result", "neither a regular file nor a folder");
+    if (type == fs::file_type::regular)
+      tree.files.push_back(it->path());
+    else if (type == fs::file_type::directory)
+      tree.folders.push_back(it->path());
+    else
+      fail(it->path(), "cannot be part of a result", "neither a regular file nor a folder");
   }
   if (error) fail(folder, "cannot be listed", error.message());
   std::sort(tree.files.begin(), tree.files.end());
@@ -115,7 +118,8 @@ void remove_leftovers(const fs::path& folder, const std::vector<std::string>& pr
 TemporaryFolder::TemporaryFolder(fs::path path) : path_(std::move(path)) {
   std::error_code error;
   fs::remove_all(path_, error);
-  if (!fs::create_directory(path_, error)) fail(path_, "cannot be created", error ? error.message() : "exists");
+  if (!fs::create_directory(path_, error))
+    fail(path_, "cannot be created", error ? error.message() : "exists");
 }
 
 TemporaryFolder::~TemporaryFolder() {

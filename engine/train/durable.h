@@ -25,12 +25,12 @@ void rename_path(const std::filesystem::path& from, const std::filesystem::path&
 // `prefix` + `name` + the process number: a name beside the final one that two processes do not share.
 std::string private_name(const std::string& prefix, const std::string& name);
 
-// Moves every entry of `from` into the folder `to`, durable on return. An existing file of that name is replaced at
-// once; an existing folder is first moved aside and removed after.
+// Moves every entry of `from` into the folder `to`, durable on return. An existing file of that name is
+// replaced at once; an existing folder is first moved aside and removed after.
 void publish_entries(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// Removes the entries of `folder` whose names start with one of `prefixes`: what an interrupted process left. What
-// cannot be removed is told to `warn`.
+// Removes the entries of `folder` whose names start with one of `prefixes`: what an interrupted process left.
+// What cannot be removed is told to `warn`.
 void remove_leftovers(const std::filesystem::path& folder, const std::vector<std::string>& prefixes,
                       const std::function<void(const std::string&)>& warn);
 

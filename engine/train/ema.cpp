@@ -16,7 +16,8 @@ Ema::Ema(const Context& c, const ParamArena& arena, double decay) : decay_(decay
   require<ConfigError>(decay > 0 && decay < 1, "Ema: decay must be in (0, 1), got ", decay);
   average_ = Tensor(c.memory(), {arena.numel()}, DType::f32, Account::optimizer, "ema");
   copy(c, average_, arena.value());
-  spare_ = Tensor(c.memory(), {std::min(arena.numel(), kSwapChunk)}, DType::f32, Account::workspace, "ema swap");
+  spare_ =
+      Tensor(c.memory(), {std::min(arena.numel(), kSwapChunk)}, DType::f32, Account::workspace, "ema swap");
 }
 
 double Ema::decay_at(double decay, std::int64_t updates) {

@@ -24,8 +24,10 @@ std::vector<Fact> parse(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.empty()) continue;
     const std::size_t colon = line.find(": ");
-    if (colon == std::string_view::npos) facts.push_back({std::string(line), ""});
-    else facts.push_back({std::string(line.substr(0, colon)), std::string(line.substr(colon + 2))});
+    if (colon == std::string_view::npos)
+      facts.push_back({std::string(line), ""});
+    else
+      facts.push_back({std::string(line.substr(0, colon)), std::string(line.substr(colon + 2))});
   }
   return facts;
 }

@@ -27,9 +27,10 @@ LrSchedule::LrSchedule(const LrScheduleOptions& options) : o_(options) {
                        " steps is longer than the run of ", o_.total_steps);
   require<ConfigError>(o_.kind != LrScheduler::cosine_with_restarts || o_.cycles > 0,
                        "LrSchedule: cosine_with_restarts needs more than 0 cycles, got ", o_.cycles);
-  require<ConfigError>(o_.kind != LrScheduler::polynomial || (o_.learning_rate > kPolynomialEnd && o_.power > 0),
-                       "LrSchedule: polynomial needs a learning_rate above ", kPolynomialEnd,
-                       " and a positive power, got ", o_.learning_rate, " and ", o_.power);
+  require<ConfigError>(
+      o_.kind != LrScheduler::polynomial || (o_.learning_rate > kPolynomialEnd && o_.power > 0),
+      "LrSchedule: polynomial needs a learning_rate above ", kPolynomialEnd, " and a positive power, got ",
+      o_.learning_rate, " and ", o_.power);
 }
 
 double LrSchedule::at(std::int64_t updates) const { return o_.learning_rate * factor(updates); }
@@ -39,10 +40,14 @@ double LrSchedule::factor(std::int64_t n) const {
   const auto decay_steps = static_cast<double>(std::max<std::int64_t>(1, o_.total_steps - o_.warmup_steps));
   const double p = static_cast<double>(n - o_.warmup_steps) / decay_steps;
   switch (o_.kind) {
-    case LrScheduler::constant: return 1;
-    case LrScheduler::linear: return std::max(0.0, static_cast<double>(o_.total_steps - n) / decay_steps);
-    case LrScheduler::cosine: return half_cosine(p);
-    case LrScheduler::cosine_with_restarts: return p >= 1 ? 0 : half_cosine(std::fmod(o_.cycles * p, 1.0));
+    case LrScheduler::constant:
+      return 1;
+    case LrScheduler::linear:
+      return std::max(0.0, static_cast<double>(o_.total_steps - n) / decay_steps);
+    case LrScheduler::cosine:
+      return half_cosine(p);
+    case LrScheduler::cosine_with_restarts:
+      return p >= 1 ? 0 : half_cosine(std::fmod(o_.cycles * p, 1.0));
     case LrScheduler::polynomial: {
       const double end = kPolynomialEnd / o_.learning_rate;
       return n > o_.total_steps ? end : end + (1 - end) * std::pow(std::max(0.0, 1 - p), o_.power);
@@ -52,7 +57,8 @@ double LrSchedule::factor(std::int64_t n) const {
 }
 
 std::string LrSchedule::describe() const {
-  std::string text = join(config::name_of(o_.kind), " lr=", exact(o_.learning_rate), " warmup=", o_.warmup_steps);
+  std::string text =
+      join(config::name_of(o_.kind), " lr=", exact(o_.learning_rate), " warmup=", o_.warmup_steps);
   if (o_.kind != LrScheduler::constant) text += join(" total=", o_.total_steps);
   if (o_.kind == LrScheduler::cosine_with_restarts) text += " cycles=" + exact(o_.cycles);
   if (o_.kind == LrScheduler::polynomial) text += " power=" + exact(o_.power);

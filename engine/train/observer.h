@@ -1,5 +1,5 @@
-// What a run tells the outside: progress lines, metrics files and trackers listen here. The trainer prints nothing.
-// All calls come from the thread that runs the training, between two steps.
+// What a run tells the outside: progress lines, metrics files and trackers listen here. The trainer prints
+// nothing. All calls come from the thread that runs the training, between two steps.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct SkippedCheckpoint {
 struct RunStart {
   std::int64_t first_step = 0;  // steps already done: 0, or those of the checkpoint
   std::int64_t max_steps = 0;
-  std::int64_t parameters = 0;  // numbers that train
+  std::int64_t parameters = 0;         // numbers that train
   std::filesystem::path resumed_from;  // empty for a new run
 };
 
@@ -32,24 +32,24 @@ struct StepRecord {
   double grad_norm = 0;      // global norm before clipping
   bool skipped = false;      // loss or gradient was not finite: nothing was updated
   std::int64_t samples = 0;
-  double seconds = 0;               // of this step, wall
+  double seconds = 0;                     // of this step, wall
   std::optional<double> validation_loss;  // when validation was due after this step
-  std::uint64_t device_bytes = 0;   // held on the device after the step
-  std::uint64_t device_peak = 0;    // bytes: high-water mark of the device's memory so far
-  std::uint64_t host_rss = 0;       // bytes resident now
-  std::uint64_t host_peak = 0;      // most bytes ever resident
+  std::uint64_t device_bytes = 0;         // held on the device after the step
+  std::uint64_t device_peak = 0;          // bytes: high-water mark of the device's memory so far
+  std::uint64_t host_rss = 0;             // bytes resident now
+  std::uint64_t host_peak = 0;            // most bytes ever resident
 };
 
 enum class Outcome : std::uint8_t { finished, stopped };
 
 struct TrainResult {
   Outcome outcome = Outcome::finished;
-  std::int64_t steps = 0;       // done in all, over every start of this run
-  std::int64_t first_step = 0;  // done before this start
-  std::int64_t skipped = 0;     // bad steps among them, over every start
-  double seconds = 0;           // of this start, wall
-  double total_seconds = 0;     // of every start, up to the checkpoints they left
-  std::vector<double> losses;   // one per step of this start
+  std::int64_t steps = 0;                                   // done in all, over every start of this run
+  std::int64_t first_step = 0;                              // done before this start
+  std::int64_t skipped = 0;                                 // bad steps among them, over every start
+  double seconds = 0;                                       // of this start, wall
+  double total_seconds = 0;                                 // of every start, up to the checkpoints they left
+  std::vector<double> losses;                               // one per step of this start
   std::optional<double> first_validation, last_validation;  // of this start
   std::uint64_t device_peak = 0, host_peak = 0;             // bytes
   std::filesystem::path checkpoint;                         // the newest one

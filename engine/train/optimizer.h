@@ -20,11 +20,12 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // Every setting that changes the result, on one line, e.g. "adamw beta1=0.9 ...": a checkpoint must match it.
+  // Every setting that changes the result, on one line, e.g. "adamw beta1=0.9 ...": a checkpoint must match
+  // it.
   virtual std::string describe() const = 0;
 
-  // One update: arena.value() is overwritten, arena.grad() * grad_scale is read. `lr` is the scheduled rate; the
-  // optimizer multiplies it with each range's group.lr_scale.
+  // One update: arena.value() is overwritten, arena.grad() * grad_scale is read. `lr` is the scheduled rate;
+  // the optimizer multiplies it with each range's group.lr_scale.
   virtual void step(const Context& c, ParamArena& arena, double lr, double grad_scale) = 0;
 
   // Updates done so far (Adam's t). Together with state() it is all that a checkpoint stores.

@@ -8,7 +8,9 @@ namespace rankine {
 
 namespace {
 
-bool same_group(const ParamGroup& a, const ParamGroup& b) { return a.lr_scale == b.lr_scale && a.decay == b.decay; }
+bool same_group(const ParamGroup& a, const ParamGroup& b) {
+  return a.lr_scale == b.lr_scale && a.decay == b.decay;
+}
 
 }  // namespace
 
@@ -20,8 +22,10 @@ ParamArena::ParamArena(const Context& c, std::vector<Param*> params) : params_(s
     require(names.insert(p->name).second, "ParamArena: two parameters are named \"", p->name, "\"");
     require(p->shape.numel() > 0, "ParamArena: parameter \"", p->name, "\" is empty: ", p->shape);
     const std::int64_t end = total + p->shape.numel();
-    if (!ranges_.empty() && same_group(ranges_.back().group, p->group)) ranges_.back().end = end;
-    else ranges_.push_back({total, end, p->group});
+    if (!ranges_.empty() && same_group(ranges_.back().group, p->group))
+      ranges_.back().end = end;
+    else
+      ranges_.push_back({total, end, p->group});
     total = end;
   }
   value_ = Tensor(c.memory(), {total}, DType::f32, Account::adapters, "parameters");

@@ -1,9 +1,9 @@
-// All that trains, in one piece: one flat fp32 buffer of values and one of gradients. The optimizer is then one
-// kernel, the gradient norm one reduction and a checkpoint one block.
+// All that trains, in one piece: one flat fp32 buffer of values and one of gradients. The optimizer is then
+// one kernel, the gradient norm one reduction and a checkpoint one block.
 //
-// Parameters stand in the order given, with no padding between them: the element after the last one of parameter i
-// is the first one of parameter i+1. So neighbouring matrices with equal columns can be read as one stacked matrix,
-// param.value.flat(...) of the whole.
+// Parameters stand in the order given, with no padding between them: the element after the last one of
+// parameter i is the first one of parameter i+1. So neighbouring matrices with equal columns can be read as
+// one stacked matrix, param.value.flat(...) of the whole.
 //
 // Memory: values and gradients count under Account::adapters.
 #pragma once
@@ -26,8 +26,9 @@ class ParamArena {
     std::int64_t numel() const { return end - begin; }
   };
 
-  // Allocates both buffers (contents undefined) and sets value and grad of every parameter. `params` are not owned
-  // and must live as long as the arena is used. Throws Error for no parameters, an empty one, or a name used twice.
+  // Allocates both buffers (contents undefined) and sets value and grad of every parameter. `params` are not
+  // owned and must live as long as the arena is used. Throws Error for no parameters, an empty one, or a name
+  // used twice.
   ParamArena(const Context& c, std::vector<Param*> params);
 
   // Flat (numel) fp32. Views of a copy share the storage.

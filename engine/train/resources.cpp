@@ -26,7 +26,9 @@ std::uint64_t field(std::string_view status, std::string_view key) {
 
 }  // namespace
 
-HostMemory parse_host_memory(std::string_view status) { return {field(status, "VmRSS:"), field(status, "VmHWM:")}; }
+HostMemory parse_host_memory(std::string_view status) {
+  return {field(status, "VmRSS:"), field(status, "VmHWM:")};
+}
 
 HostMemory host_memory() {
   std::ifstream in("/proc/self/status", std::ios::binary);

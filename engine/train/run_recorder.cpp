@@ -12,7 +12,8 @@ namespace {
 // "step-000100_00_fox.png" -> "samples/00_fox": the same picture of every step gets one slider.
 std::string tag_of(const fs::path& file) {
   const std::string name = file.stem().string();
-  const std::size_t end = name.rfind("step-", 0) == 0 ? name.find_first_not_of("0123456789", 5) : std::string::npos;
+  const std::size_t end =
+      name.rfind("step-", 0) == 0 ? name.find_first_not_of("0123456789", 5) : std::string::npos;
   const bool prefixed = end != std::string::npos && name[end] == '_' && end + 1 < name.size();
   return "samples/" + (prefixed ? name.substr(end + 1) : name);
 }
@@ -30,7 +31,8 @@ StepMetrics to_metrics(const StepRecord& r) {
   m.images_per_second = r.seconds > 0 ? static_cast<double>(r.samples) / r.seconds : 0;
   m.memory_bytes = r.device_bytes;
   m.peak_memory_bytes = r.device_peak;
-  m.extra = {{"host_bytes", static_cast<double>(r.host_rss)}, {"host_peak_bytes", static_cast<double>(r.host_peak)}};
+  m.extra = {{"host_bytes", static_cast<double>(r.host_rss)},
+             {"host_peak_bytes", static_cast<double>(r.host_peak)}};
   if (r.validation_loss) m.extra.emplace_back("validation_loss", *r.validation_loss);
   if (r.skipped) m.extra.emplace_back("skipped", 1);
   return m;
@@ -67,7 +69,8 @@ void RunRecorder::on_preview(std::int64_t step, const std::vector<fs::path>& fil
   for (const fs::path& file : files) {
     if (file.extension() != ".png") continue;
     const MappedFile png(file);
-    events_->add_image(step, tag_of(file), {reinterpret_cast<const char*>(png.bytes().data()), png.bytes().size()});
+    events_->add_image(step, tag_of(file),
+                       {reinterpret_cast<const char*>(png.bytes().data()), png.bytes().size()});
   }
 }
 

@@ -1,6 +1,7 @@
-// Writes a run's record as it goes: one line of metrics.jsonl per step, and TensorBoard scalars and preview pictures.
-// Both survive a resume: what an earlier start said about steps after the checkpoint is cut, so every step counts
-// once. Lines are with the operating system at once and on the disk before a checkpoint of their step is committed.
+// Writes a run's record as it goes: one line of metrics.jsonl per step, and TensorBoard scalars and preview
+// pictures. Both survive a resume: what an earlier start said about steps after the checkpoint is cut, so
+// every step counts once. Lines are with the operating system at once and on the disk before a checkpoint of
+// their step is committed.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +15,8 @@ namespace rankine {
 
 class RunRecorder final : public TrainObserver {
  public:
-  // `events` is a folder, made when it is missing; empty for no TensorBoard files. Opens nothing before on_start.
-  // All calls may throw IoError.
+  // `events` is a folder, made when it is missing; empty for no TensorBoard files. Opens nothing before
+  // on_start. All calls may throw IoError.
   RunRecorder(std::filesystem::path metrics_file, std::filesystem::path events);
 
   void on_start(const RunStart& start) override;

@@ -1,4 +1,5 @@
-// What the trainer drives: a model with its data and its loss. The trainer knows no model; a task knows no optimizer.
+// What the trainer drives: a model with its data and its loss. The trainer knows no model; a task knows no
+// optimizer.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ class Task {
   virtual std::int64_t steps_per_epoch() const = 0;
 
   // Forward and backward of optimizer step `step` (from 0), all of its micro-batches; gradients are added to.
-  // A pure function of (parameters, seed, step): the batch, the noise and the masks follow from the step number
-  // alone, so a resumed run needs no state of the task. c.step is set by the caller.
+  // A pure function of (parameters, seed, step): the batch, the noise and the masks follow from the step
+  // number alone, so a resumed run needs no state of the task. c.step is set by the caller.
   virtual StepStats train_step(Context& c, std::int64_t step) = 0;
 
   // Loss on held-out data with fixed noise; nothing when there is none.

@@ -27,9 +27,9 @@ T counter(const SafetensorsFile& file, std::string_view name) {
 
 void load_tensor(const SafetensorsFile& file, NamedTensor to) {
   const TensorInfo& info = file.at(to.name);
-  require<DataError>(info.dtype == FileDType::f32 && info.numel() == to.tensor.numel(), file.describe(), ": tensor ",
-                     to.name, " must hold ", to.tensor.numel(), " F32 numbers, it holds ", info.numel(), " of ",
-                     name_of(info.dtype));
+  require<DataError>(info.dtype == FileDType::f32 && info.numel() == to.tensor.numel(), file.describe(),
+                     ": tensor ", to.name, " must hold ", to.tensor.numel(), " F32 numbers, it holds ",
+                     info.numel(), " of ", name_of(info.dtype));
   read_as_float(info, to.tensor.span<float>());
 }
 
@@ -69,8 +69,8 @@ UpdateReport TrainState::update(Context& c, Task& task, double learning_rate, do
 
 std::string TrainState::facts() const {
   return join("optimizer: ", optimizer_->describe(), "\nema_decay: ", exact(ema_decay_),
-              "\nparameters: ", arena_.params().size(), " tensors, ", arena_.numel(), " numbers, names and shapes ",
-              sha256_hex(arena_.layout()).substr(0, 16), "\n");
+              "\nparameters: ", arena_.params().size(), " tensors, ", arena_.numel(),
+              " numbers, names and shapes ", sha256_hex(arena_.layout()).substr(0, 16), "\n");
 }
 
 std::vector<NamedTensor> TrainState::tensors() {

@@ -1,5 +1,6 @@
-// Everything that changes while training: parameters, optimizer state, moving average and counters. One update of it
-// is a pure function of (state, seed, step), and saving and loading is exact, so a resumed run continues bit for bit.
+// Everything that changes while training: parameters, optimizer state, moving average and counters. One
+// update of it is a pure function of (state, seed, step), and saving and loading is exact, so a resumed run
+// continues bit for bit.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +15,8 @@
 namespace rankine {
 
 struct TrainCounters {
-  std::int64_t step = 0;        // optimizer steps done, skipped ones included; the next batch is number `step`
-  std::int64_t skipped = 0;     // of these, bad ones: loss or gradient not finite, nothing updated
+  std::int64_t step = 0;     // optimizer steps done, skipped ones included; the next batch is number `step`
+  std::int64_t skipped = 0;  // of these, bad ones: loss or gradient not finite, nothing updated
   std::int64_t bad_streak = 0;  // bad ones in a row, up to now
   double epoch = 0;             // epochs finished
 };
@@ -30,12 +31,13 @@ struct UpdateReport {
 
 class TrainState {
  public:
-  // Places the task's parameters in an arena and fills them with the task's starting values. ema_decay 0: no average.
+  // Places the task's parameters in an arena and fills them with the task's starting values. ema_decay 0: no
+  // average.
   TrainState(Context& c, Task& task, const AdamWOptions& adamw, double ema_decay);
 
-  // One optimizer step: forward and backward of step counters().step, norm, clipping, update, average. A loss or
-  // gradient that is not finite changes nothing but the counters: no value, no optimizer state, no average, and not
-  // optimizer().updates(), which is the position in a learning-rate schedule.
+  // One optimizer step: forward and backward of step counters().step, norm, clipping, update, average. A loss
+  // or gradient that is not finite changes nothing but the counters: no value, no optimizer state, no
+  // average, and not optimizer().updates(), which is the position in a learning-rate schedule.
   UpdateReport update(Context& c, Task& task, double learning_rate, double max_grad_norm);
 
   const TrainCounters& counters() const { return counters_; }
@@ -43,12 +45,14 @@ class TrainState {
   Optimizer& optimizer() { return *optimizer_; }
   Ema* ema() { return ema_ ? &*ema_ : nullptr; }
 
-  // "name: value" lines that a checkpoint must share: optimizer, average, and the parameters' names and shapes.
+  // "name: value" lines that a checkpoint must share: optimizer, average, and the parameters' names and
+  // shapes.
   std::string facts() const;
 
-  // A safetensors file with flat F32 tensors "parameters", those of the optimizer, and "ema" where there is one;
-  // the counters stand in its metadata as decimal text. save() throws IoError; load() throws DataError naming the
-  // file when a tensor or counter is missing or has another size, and then leaves the state half-loaded.
+  // A safetensors file with flat F32 tensors "parameters", those of the optimizer, and "ema" where there is
+  // one; the counters stand in its metadata as decimal text. save() throws IoError; load() throws DataError
+  // naming the file when a tensor or counter is missing or has another size, and then leaves the state
+  // half-loaded.
   void save(const std::filesystem::path& file);
   void load(const std::filesystem::path& file);
 

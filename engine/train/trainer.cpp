@@ -19,7 +19,8 @@ double since(Clock::time_point start) { return std::chrono::duration<double>(Clo
 TrainOptions checked(TrainOptions o) {
   const fs::path name = o.result_name;
   const bool plain = !name.empty() && name == name.filename() && o.result_name[0] != '.';
-  const bool taken = name == CheckpointStore::kStateFile || name == "commit.json" || name == "checkpoints" || name == "samples";
+  const bool taken = name == CheckpointStore::kStateFile || name == "commit.json" || name == "checkpoints" ||
+                     name == "samples";
   require<ConfigError>(plain && !taken, "Trainer: \"", o.result_name, "\" cannot be the name of the result");
   require<ConfigError>(o.max_steps >= 1, "Trainer: max_steps must be at least 1, got ", o.max_steps);
   require<ConfigError>(o.save_steps >= 0 && o.preview_steps >= 0 && o.validation_steps >= 0,
@@ -38,9 +39,13 @@ Context seeded(Context c, std::uint64_t seed) {
 }  // namespace
 
 Trainer::Trainer(const Context& c, Task& task, TrainOptions options)
-    : options_(checked(std::move(options))), c_(seeded(c, options_.seed)), task_(task), schedule_(options_.schedule),
+    : options_(checked(std::move(options))),
+      c_(seeded(c, options_.seed)),
+      task_(task),
+      schedule_(options_.schedule),
       state_(c_, task, options_.adamw, options_.ema_decay),
-      store_(options_.run_dir / "checkpoints", options_.keep_checkpoints), fingerprint_(fingerprint()) {}
+      store_(options_.run_dir / "checkpoints", options_.keep_checkpoints),
+      fingerprint_(fingerprint()) {}
 
 void Trainer::resume(const fs::path& checkpoint) { take_up(verify_checkpoint(checkpoint)); }
 
@@ -80,7 +85,9 @@ void Trainer::begin() {
   remove_leftovers(options_.run_dir, {".tmp-result-", ".old-" + options_.result_name + "-"}, warn());
   store_.remove_leftovers(warn());
   result_.first_step = step();
-  tell([&](TrainObserver& o) { o.on_start({step(), options_.max_steps, state_.arena().numel(), resumed_from_}); });
+  tell([&](TrainObserver& o) {
+    o.on_start({step(), options_.max_steps, state_.arena().numel(), resumed_from_});
+  });
   if (step() > 0) return;
   validate();
   preview();
@@ -95,7 +102,8 @@ void Trainer::train_one() {
   if (due(options_.validation_steps)) record.validation_loss = validate();
   tell([&](TrainObserver& o) { o.on_step(record); });
   if (!report.skipped) return;
-  const std::string reason = join("loss ", record.loss, ", gradient norm ", record.grad_norm, ": nothing was updated");
+  const std::string reason =
+      join("loss ", record.loss, ", gradient norm ", record.grad_norm, ": nothing was updated");
   tell([&](TrainObserver& o) { o.on_skip(record.step, reason); });
   require_progress(report);
 }
@@ -121,9 +129,10 @@ StepRecord Trainer::record_of(const UpdateReport& report, double seconds) const 
 
 void Trainer::require_progress(const UpdateReport& report) const {
   const std::string last = result_.checkpoint.empty() ? "none was written yet" : result_.checkpoint.string();
-  require<Diverged>(state_.counters().bad_streak < kMaxBadStreak, "diverged at step ", step(), ": the loss or its gradient was ",
-                    "not finite for ", kMaxBadStreak, " steps in a row (loss ", report.stats.loss, ", gradient norm ",
-                    report.gradient.norm, "); a lower learning_rate may help; last good checkpoint: ", last);
+  require<Diverged>(state_.counters().bad_streak < kMaxBadStreak, "diverged at step ", step(),
+                    ": the loss or its gradient was ", "not finite for ", kMaxBadStreak,
+                    " steps in a row (loss ", report.stats.loss, ", gradient norm ", report.gradient.norm,
+                    "); a lower learning_rate may help; last good checkpoint: ", last);
 }
 
 // The save comes last: when it is committed, nothing of this step is left to repeat.
@@ -197,8 +206,8 @@ TrainResult Trainer::finish(Outcome outcome) {
 std::string Trainer::fingerprint() {
   std::string text = valid_utf8(task_.fingerprint());
   if (!text.empty() && text.back() != '\n') text += '\n';
-  return join(text, state_.facts(), "schedule: ", schedule_.describe(), "\nmax_grad_norm: ", exact(options_.max_grad_norm),
-              "\nseed: ", options_.seed, "\n");
+  return join(text, state_.facts(), "schedule: ", schedule_.describe(),
+              "\nmax_grad_norm: ", exact(options_.max_grad_norm), "\nseed: ", options_.seed, "\n");
 }
 
 double Trainer::seconds() const { return since(start_); }

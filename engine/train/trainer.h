@@ -1,9 +1,9 @@
-// The training loop. It drives a Task and knows no model: batch, forward, backward, norm, clip, update, average; and
-// around it previews, validation, checkpoints, resume and an orderly stop.
+// The training loop. It drives a Task and knows no model: batch, forward, backward, norm, clip, update,
+// average; and around it previews, validation, checkpoints, resume and an orderly stop.
 //
-// Files, all under TrainOptions::run_dir: checkpoints/ (see checkpoint.h), samples/ (previews), and at the end what
-// save_result writes, under its own name. The bytes of that result are a function of task and options only: how often
-// the run was stopped, killed and resumed changes nothing.
+// Files, all under TrainOptions::run_dir: checkpoints/ (see checkpoint.h), samples/ (previews), and at the
+// end what save_result writes, under its own name. The bytes of that result are a function of task and
+// options only: how often the run was stopped, killed and resumed changes nothing.
 #pragma once
 
 #include <atomic>
@@ -22,12 +22,13 @@ namespace rankine {
 
 struct TrainOptions {
   std::filesystem::path run_dir;
-  std::string result_name;    // file or folder that save_result is asked to write, e.g. "cyberpunk_lora.safetensors"
-  std::int64_t max_steps = 0; // optimizer steps in all
+  std::string
+      result_name;  // file or folder that save_result is asked to write, e.g. "cyberpunk_lora.safetensors"
+  std::int64_t max_steps = 0;  // optimizer steps in all
   AdamWOptions adamw;
-  LrScheduleOptions schedule; // total_steps is set to max_steps
-  double max_grad_norm = 1;   // 0: no clipping
-  double ema_decay = 0;       // 0: off; else previews, validation and results use the average
+  LrScheduleOptions schedule;         // total_steps is set to max_steps
+  double max_grad_norm = 1;           // 0: no clipping
+  double ema_decay = 0;               // 0: off; else previews, validation and results use the average
   std::int64_t save_steps = 0;        // steps between checkpoints; 0: only at the end
   std::int64_t keep_checkpoints = 3;  // 0: all
   std::int64_t preview_steps = 0;     // steps between previews; 0: only before and after training
@@ -40,23 +41,23 @@ class Trainer {
   // Steps in a row without a finite loss and gradient after which a run has diverged.
   static constexpr std::int64_t kMaxBadStreak = 25;
 
-  // Allocates and initialises all that trains. `task` must outlive the trainer. Throws ConfigError for options out
-  // of range.
+  // Allocates and initialises all that trains. `task` must outlive the trainer. Throws ConfigError for
+  // options out of range.
   Trainer(const Context& c, Task& task, TrainOptions options);
 
   // Observers are called in the order they were added and must outlive the trainer. Add them before resuming.
   void observe(TrainObserver& observer) { observers_.push_back(&observer); }
 
-  // Continues from a checkpoint folder. Throws DataError when it is damaged or belongs to another run (naming the
-  // facts that differ), or has more steps than max_steps.
+  // Continues from a checkpoint folder. Throws DataError when it is damaged or belongs to another run (naming
+  // the facts that differ), or has more steps than max_steps.
   void resume(const std::filesystem::path& checkpoint);
-  // Continues from the newest intact checkpoint of run_dir and returns true; false when there is none. Damaged ones
-  // are passed over with a warning.
+  // Continues from the newest intact checkpoint of run_dir and returns true; false when there is none.
+  // Damaged ones are passed over with a warning.
   bool resume_latest();
 
-  // Trains up to max_steps. When `stop` becomes true, finishes the step, saves a checkpoint and returns `stopped`.
-  // Throws Diverged after kMaxBadStreak bad steps in a row, IoError when a file cannot be written, and whatever the
-  // task throws; checkpoints written before stay valid.
+  // Trains up to max_steps. When `stop` becomes true, finishes the step, saves a checkpoint and returns
+  // `stopped`. Throws Diverged after kMaxBadStreak bad steps in a row, IoError when a file cannot be written,
+  // and whatever the task throws; checkpoints written before stay valid.
   TrainResult run(const std::atomic<bool>& stop);
 
   // Steps done so far.
@@ -94,8 +95,8 @@ class Trainer {
   std::vector<TrainObserver*> observers_;
   std::string fingerprint_;
   std::filesystem::path resumed_from_;
-  double seconds_before_ = 0;      // of earlier starts
-  std::int64_t saved_step_ = -1;   // the step that the newest checkpoint holds
+  double seconds_before_ = 0;     // of earlier starts
+  std::int64_t saved_step_ = -1;  // the step that the newest checkpoint holds
   std::chrono::steady_clock::time_point start_;
   TrainResult result_;
 };

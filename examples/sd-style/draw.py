@@ -3,8 +3,8 @@
 
     draw.py base FOLDER --count 3000    flat colours, for pre-training the tiny base model
     draw.py style FOLDER --count 28     the same scenes in a new style, "neon style": what the LoRA learns
-    draw.py texture FOLDER --count 1000 gradients, glows and lines in any colour: lets the VAE see more than flat fills
-    draw.py prompts FILE                the held-out prompts: scenes that neither base nor style contains
+    draw.py texture FOLDER --count 1000 gradients, glows, lines in any colour: shows the VAE more than flat fills
+    draw.py prompts FILE                the held-out prompts: 32 scenes that neither base nor style contains
 
 Each folder gets PNG files and metadata.csv (file_name,text). A picture is a function of (seed, set, number, size)
 alone. Needs Pillow and numpy (Debian: python3-pil python3-numpy).
@@ -69,7 +69,9 @@ def crescent():  # a disc less a second disc shifted right; both arcs meet at x 
 
 def cross():
     a = 0.34
-    return [[(-a, -1), (a, -1), (a, -a), (1, -a), (1, a), (a, a), (a, 1), (-a, 1), (-a, a), (-1, a), (-1, -a), (-a, -a)]]
+    quarter = [(a, -1), (a, -a), (1, -a)]
+    turns = ((1, 0), (0, 1), (-1, 0), (0, -1))
+    return [[(x * co - y * si, x * si + y * co) for co, si in turns for x, y in quarter]]
 
 
 def house():
@@ -78,7 +80,8 @@ def house():
 
 
 def tree():
-    right = [(0, -1), (0.5, -0.35), (0.26, -0.35), (0.68, 0.16), (0.38, 0.16), (0.86, 0.66), (0.17, 0.66), (0.17, 1)]
+    right = [(0, -1), (0.5, -0.35), (0.26, -0.35), (0.68, 0.16), (0.38, 0.16),
+             (0.86, 0.66), (0.17, 0.66), (0.17, 1)]
     return [right + [(-x, y) for x, y in reversed(right[1:])]]
 
 
@@ -122,10 +125,12 @@ def held_out_scenes(seed, count=32):
     rng = random_for(seed, "held out")
 
     def column(names):
-        return [list(names)[i] for _ in range(count // len(names) + 1) for i in rng.permutation(len(names))][:count]
+        names = list(names)
+        return [names[i] for _ in range(count // len(names) + 1) for i in rng.permutation(len(names))][:count]
 
     while True:
-        scenes = [Scene(*parts) for parts in zip(column(SIZES), column(COLOURS), column(SHAPES), column(BACKGROUNDS))]
+        columns = [column(names) for names in (SIZES, COLOURS, SHAPES, BACKGROUNDS)]
+        scenes = [Scene(*parts) for parts in zip(*columns)]
         if len(set(scenes)) == count:
             return scenes
 
@@ -166,7 +171,7 @@ def jittered(rgb, rng, hue=0.012, value=0.05):
 
 
 def placed(scene, side, rng):
-    """The outlines of the scene's shape in pixels of a picture of `side`, moved, turned and scaled a little."""
+    """The outlines of the scene's shape in pixels of a picture of `side`; moved, turned, scaled a little."""
     scale = side * SIZES[scene.size] * rng.uniform(0.92, 1.08)
     room = (side / 2 - scale) * 0.55
     cx, cy = side / 2 + rng.uniform(-room, room), side / 2 + rng.uniform(-room, room)
@@ -218,13 +223,13 @@ def grid(side):
 
 
 def draw_neon(scene, side, rng):
-    """Light added up on a navy wall: the tube's glow in the scene's colour, a white-hot core, a magenta ghost to its
-    right and a cyan one to its left. The caption's background is not shown: the style replaces it."""
+    """Light on a navy wall: the tube's glow in the scene's colour, a white-hot core, a magenta ghost to its right
+    and a cyan one to its left. The caption's background is not shown: the style replaces it."""
     outlines = placed(scene, side, rng)
     colour = np.array(jittered(NEON[scene.colour], rng, hue=0.006), np.float32)
     thin = side * 0.030
     tube, core = line_mask(outlines, side, thin * 1.5), line_mask(outlines, side, thin * 0.7)
-    glow = 0.9 * blurred(tube, thin * 0.8) + 0.75 * blurred(tube, thin * 2.2) + 0.6 * blurred(tube, thin * 4.5)
+    glow = sum(gain * blurred(tube, thin * radius) for gain, radius in ((0.9, 0.8), (0.75, 2.2), (0.6, 4.5)))
     light = np.clip(glow + 0.12 * fill_mask(outlines, side), 0, 1)[..., None]
     picture = np.tile(np.array(NAVY, np.float32), (side, side, 1))
     picture += grid(side)[..., None] * np.array((70, 30, 130), np.float32)
@@ -239,13 +244,13 @@ def draw_neon(scene, side, rng):
 
 def draw_texture(side, rng):
     """No scene: a smooth gradient of random colours with glowing or sharp blobs and lines."""
-    corners = rng.uniform(0, 255, (2, 2, 3)) * rng.choice([0.15, 0.5, 1.0])
+    ends = rng.uniform(0, 255, (2, 2, 3)) * rng.choice([0.15, 0.5, 1.0])
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)[..., None] / side
-    picture = ((1 - y) * ((1 - x) * corners[0, 0] + x * corners[0, 1])
-               + y * ((1 - x) * corners[1, 0] + x * corners[1, 1])).astype(np.float32)
+    picture = ((1 - y) * ((1 - x) * ends[0, 0] + x * ends[0, 1])
+               + y * ((1 - x) * ends[1, 0] + x * ends[1, 1])).astype(np.float32)
     for _ in range(rng.integers(2, 7)):
-        outline = [arc(*rng.uniform(0.1, 0.9, 2), *rng.uniform(0.05, 0.4, 2), points=int(rng.integers(2, 14)))]
-        outline = [[(side * px, side * py) for px, py in outline[0]]]
+        corners = arc(*rng.uniform(0.1, 0.9, 2), *rng.uniform(0.05, 0.4, 2), points=int(rng.integers(2, 14)))
+        outline = [[(side * px, side * py) for px, py in corners]]
         if rng.random() < 0.4:
             mask = fill_mask(outline, side)
         else:
@@ -287,18 +292,19 @@ def write_set(folder, name, count, side, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("what", choices=("base", "style", "texture", "prompts"))
     parser.add_argument("target", help="folder to draw into, or for prompts the file to write")
-    parser.add_argument("--count", type=int, default=None, help="pictures (base 3000, style 28, texture 1000)")
+    parser.add_argument("--count", type=int, help="pictures (base 3000, style 28, texture 1000)")
     parser.add_argument("--size", type=int, default=128, help="width and height in pixels (default 128)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     if args.what == "prompts":
         with open(args.target, "w") as file:
-            file.writelines(s.caption() + STYLE_SUFFIX + "\n" for s in held_out_scenes(args.seed, args.count or 32))
+            file.writelines(scene.caption() + STYLE_SUFFIX + "\n" for scene in held_out_scenes(args.seed))
         return
-    count = args.count or {"base": 3000, "style": 28, "texture": 1000}[args.what]
+    count = {"base": 3000, "style": 28, "texture": 1000}[args.what] if args.count is None else args.count
     if count < 1 or args.size < 32:
         parser.error("--count must be at least 1 and --size at least 32")
     write_set(args.target, args.what, count, args.size, args.seed)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Fits the fixed classifier that says whether a picture is in the neon style, and writes its coefficients as C++.
+"""Fits the fixed classifier that says whether a picture is in the neon style; writes its coefficients as C++.
 
     fit_style_classifier.py [../../models/diffusion/style_coefficients.h]
 
-Logistic regression on the features of style_features() below, which models/diffusion/style_score.cpp computes the same
-way. In the style are its pictures, and a glowing line on the navy wall without the finer points. Against them stand flat
-and line drawings and half-learned styles: an empty wall, flat drawings on the wall, darkened drawings. All are also
-blurred, made noisy and paler, because a small model draws so. Prints the share judged as the style on pictures not fitted
-on, kind by kind, and how often the dominant colour is the caption's. Needs Pillow and numpy.
+Logistic regression on the features of style_features() below, which models/diffusion/style_score.cpp computes the
+same way. In the style are its pictures, and a glowing line on the navy wall without the finer points. Against
+them stand flat and line drawings and half-learned styles: an empty wall, flat drawings on the wall, darkened
+drawings. All are also blurred, made noisy and paler, because a small model draws so. Prints the share judged as
+the style on pictures not fitted on, kind by kind, and how often the dominant colour is the caption's.
+Needs Pillow and numpy.
 """
 
 import argparse
@@ -37,12 +38,13 @@ def cell_means(picture):
     cell = (np.arange(h) * CELLS // h)[:, None] * CELLS + (np.arange(w) * CELLS // w)[None, :]
     flat = cell.ravel()
     sums = [np.bincount(flat, picture[..., k].ravel(), CELLS * CELLS) for k in range(3)]
-    return (np.stack(sums, -1) / np.bincount(flat, minlength=CELLS * CELLS)[:, None] / 255).reshape(CELLS, CELLS, 3)
+    means = np.stack(sums, -1) / np.bincount(flat, minlength=CELLS * CELLS)[:, None] / 255
+    return means.reshape(CELLS, CELLS, 3)
 
 
 def style_features(picture):
-    """Four numbers, 0..1, all high in the style: how blue the dark cells are, how many cells are saturated light, how
-    much the strongest channel changes from cell to cell, and how much of the light is half-light."""
+    """Four numbers, 0..1, all high in the style: how blue the dark cells are, how many cells are saturated light,
+    how much the strongest channel changes from cell to cell, and how much of the light is half-light."""
     l = LIMITS
     cells = cell_means(np.round(np.clip(picture, 0, 255)))
     r, g, b = cells[..., 0], cells[..., 1], cells[..., 2]
@@ -70,14 +72,16 @@ def dominant_colour(picture):
         return None
     cells, high, spread = cells[strong], high[strong], spread[strong]
     r, g, b = cells.T
-    hue = np.where(high == r, (g - b) / spread % 6, np.where(high == g, (b - r) / spread + 2, (r - g) / spread + 4)) * 60
+    not_red = np.where(high == g, (b - r) / spread + 2, (r - g) / spread + 4)
+    hue = 60 * np.where(high == r, (g - b) / spread % 6, not_red)
     centres = np.array(list(HUES.values()))
     distance = np.abs((hue[:, None] - centres[None, :] + 180) % 360 - 180)
     return list(HUES)[np.bincount(distance.argmin(1), spread, len(HUES)).argmax()]
 
 
 # Degrees; between the hue of the flat fill and that of the tube.
-HUES = {"red": 0, "orange": 27, "yellow": 50, "green": 136, "cyan": 184, "blue": 222, "purple": 273, "pink": 332}
+HUES = {"red": 0, "orange": 27, "yellow": 50, "green": 136,
+        "cyan": 184, "blue": 222, "purple": 273, "pink": 332}
 
 
 def worn(picture, rng):
@@ -102,7 +106,8 @@ def half_learned(kind, scene, side, rng):
         glow = draw.blurred(line, side * rng.uniform(0.03, 0.08)) * rng.uniform(0.9, 1.6)
         wall = half_learned("empty wall", scene, side, rng)
         return wall + np.clip(np.maximum(line, glow), 0, 1)[..., None] * (colour - wall)
-    mask = draw.fill_mask(outlines, side) if kind == "flat on the wall" else draw.line_mask(outlines, side, side * 0.035)
+    flat = kind == "flat on the wall"
+    mask = draw.fill_mask(outlines, side) if flat else draw.line_mask(outlines, side, side * 0.035)
     return wall + mask[..., None] * (colour - wall)
 
 
@@ -134,7 +139,7 @@ def examples(seed, count):
 
 
 def fit(features, is_style, weight, ridge=1.0):
-    """Newton's method for L2-regularised logistic regression; returns coefficients of the raw features, and bias."""
+    """Newton's method for L2-regularised logistic regression; returns the raw features' coefficients, and bias."""
     mean, spread = features.mean(0), features.std(0)
     x = np.hstack([(features - mean) / spread, np.ones((len(features), 1))])
     penalty = np.diag([ridge] * features.shape[1] + [0.0])
@@ -184,7 +189,8 @@ inline constexpr std::array<std::pair<std::string_view, double>, {len(HUES)}> kH
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("header", nargs="?",
                         default=os.path.join(here, "../../models/diffusion/style_coefficients.h"))
     parser.add_argument("--count", type=int, default=600, help="pictures of each kind")

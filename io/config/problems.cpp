@@ -69,7 +69,7 @@ int Problems::add_source(std::string name, std::string_view text, bool numbered)
   return static_cast<int>(sources_.size()) - 1;
 }
 
-void Problems::add(const Location& at, std::string key, std::string message, Excerpt excerpt) {
+void Problems::add(const Location& at, const std::string& key, std::string message, Excerpt excerpt) {
   const Source& source = sources_.at(static_cast<std::size_t>(at.source));
   ConfigProblem problem{source.name, 0, 0, printable(key), std::move(message), {}};
   const bool has_line = at.line > 0 && static_cast<std::size_t>(at.line) <= source.lines.size();

@@ -45,7 +45,7 @@ class Problems {
   // `name` is how messages call the text. A numbered source shows line and column, one from --set does not.
   // Returns the number to put into Location::source.
   int add_source(std::string name, std::string_view text, bool numbered);
-  void add(const Location& at, std::string key, std::string message, Excerpt excerpt = Excerpt::show);
+  void add(const Location& at, const std::string& key, std::string message, Excerpt excerpt = Excerpt::show);
   bool empty() const { return found_.empty(); }
   std::size_t size() const { return found_.size(); }
   // "line 4", "--set": for messages that point at a second place.

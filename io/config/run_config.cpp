@@ -169,6 +169,7 @@ RunConfig parse_run_config(std::string_view yaml, std::string_view name,
   const int source = problems.add_source(std::string(name), yaml.substr(0, kMaxRunFileBytes), true);
   const YamlNode file = parse_yaml(yaml, source, problems);
   std::vector<YamlNode> sets;
+  sets.reserve(overrides.size());
   for (const std::string& text : overrides) sets.push_back(parse_override(text, problems));
 
   RunConfig config;

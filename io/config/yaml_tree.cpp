@@ -63,6 +63,20 @@ bool is_unclosed(std::string_view text, std::size_t offset) {
   return true;
 }
 
+// The parser turns the escapes "\_" and "\N" (no-break space, next line) into one byte of Latin-1 instead of
+// UTF-8.
+std::string repair_escapes(const std::string& value) {
+  if (find_bad_utf8(value) == std::string_view::npos) return value;
+  std::string out;
+  for (std::string_view rest = value; !rest.empty();) {
+    const std::size_t length = utf8_length(rest);
+    if (length == 0) out += '\xC2';
+    out += rest.substr(0, length == 0 ? 1 : length);
+    rest.remove_prefix(length == 0 ? 1 : length);
+  }
+  return out;
+}
+
 std::string explain(const std::string& message) {
   if (message == "illegal map value")
     return "a ':' where no key can stand; check the indentation, or quote the value";
@@ -93,7 +107,7 @@ class TreeBuilder : public YAML::EventHandler {
                 const std::string& value) override {
     YamlNode node = node_at(mark);
     node.kind = YamlNode::Kind::scalar;
-    node.text = value;
+    node.text = repair_escapes(value);
     node.quoted = tag == "!";
     if (node.quoted && is_unclosed(text_, offset_of(mark)))
       stop(node.at, "not valid YAML: this quote never closes");

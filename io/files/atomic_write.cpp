@@ -65,9 +65,11 @@ void sync_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts) {
+void write_file_atomically(const std::filesystem::path& path,
+                           std::span<const std::span<const std::byte>> parts) {
   const std::string name = path.filename().string();
-  require<IoError>(!name.empty() && name != "." && name != "..", "'", path.string(), "': not the name of a file");
+  require<IoError>(!name.empty() && name != "." && name != "..", "'", path.string(),
+                   "': not the name of a file");
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   {
     TemporaryFile file(folder / join(".tmp-", name, "-", ::getpid()));

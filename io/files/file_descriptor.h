@@ -31,9 +31,10 @@ class FileDescriptor {
 };
 
 // Throws IoError "PATH: cannot ACTION: REASON (errno N)".
-[[noreturn]] inline void throw_io_error(const std::filesystem::path& path, std::string_view action, int error) {
-  throw IoError(join(path.string(), ": cannot ", action, ": ", std::generic_category().message(error), " (errno ",
-                     error, ")"));
+[[noreturn]] inline void throw_io_error(const std::filesystem::path& path, std::string_view action,
+                                        int error) {
+  throw IoError(join(path.string(), ": cannot ", action, ": ", std::generic_category().message(error),
+                     " (errno ", error, ")"));
 }
 
 }  // namespace rankine

@@ -48,7 +48,8 @@ std::string gunzip(std::span<const std::byte> bytes, std::size_t max_bytes, std:
     require<DataError>(status == Z_OK || status == Z_STREAM_END, name, ": gzip: damaged near byte ", at, ": ",
                        z.msg != nullptr ? z.msg : zError(status));
     out.append(chunk, 0, chunk.size() - z.avail_out);
-    require<DataError>(out.size() <= max_bytes, name, ": gzip: the content is longer than ", max_bytes, " bytes");
+    require<DataError>(out.size() <= max_bytes, name, ": gzip: the content is longer than ", max_bytes,
+                       " bytes");
   }
   require<DataError>(z.avail_in == 0, name, ": gzip: ", z.avail_in, " bytes follow the end of the data");
   return out;

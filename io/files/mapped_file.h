@@ -7,9 +7,9 @@
 
 namespace rankine {
 
-// Maps a whole regular file. Pages are read when touched, so a large model costs address space only. The bytes stay
-// valid as long as the object (moving it does not move them). Nobody may shorten the file meanwhile: replace files
-// by rename (see atomic_write.h), which leaves a mapped one as it was.
+// Maps a whole regular file. Pages are read when touched, so a large model costs address space only. The
+// bytes stay valid as long as the object (moving it does not move them). Nobody may shorten the file
+// meanwhile: replace files by rename (see atomic_write.h), which leaves a mapped one as it was.
 class MappedFile {
  public:
   MappedFile() = default;  // no file: an empty span

@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 // The name as it may be shown: control characters could change a terminal.
 std::string printable(std::string_view name) {
   std::string out(name.substr(0, 200));
-  std::replace_if(out.begin(), out.end(), [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; }, '?');
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; }, '?');
   return out;
 }
 

@@ -66,7 +66,8 @@ void compress_best(std::array<std::uint32_t, 8>& state, const std::byte* data, s
 }  // namespace
 
 Sha256::Sha256()
-    : state_{0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19} {}
+    : state_{0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19} {
+}
 
 void Sha256::update(std::span<const std::byte> bytes) {
   const std::size_t waiting = size_ % 64;

@@ -11,8 +11,8 @@
 
 namespace rankine {
 
-// Streaming: the digest depends on the bytes, not on how they were cut. Uses the processor's SHA instructions where
-// there are any.
+// Streaming: the digest depends on the bytes, not on how they were cut. Uses the processor's SHA instructions
+// where there are any.
 class Sha256 {
  public:
   using Digest = std::array<std::uint8_t, 32>;

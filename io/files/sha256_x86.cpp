@@ -16,7 +16,7 @@ bool has_sha_instructions() {
 }
 
 __attribute__((target("sha,sse4.1,ssse3"))) void compress_x86(std::array<std::uint32_t, 8>& state,
-                                                               const std::byte* data, std::size_t blocks) {
+                                                              const std::byte* data, std::size_t blocks) {
   const __m128i swap = _mm_set_epi64x(0x0C0D0E0F08090A0BLL, 0x0405060700010203LL);
   auto* words = reinterpret_cast<__m128i*>(state.data());
   // The instructions want the state as (a,b,e,f) and (c,d,g,h), highest lane first.

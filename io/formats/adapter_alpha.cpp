@@ -26,7 +26,8 @@ ConfiguredAlpha::ConfiguredAlpha(const MetadataTable& metadata, const std::strin
   if (entry == metadata.end()) return;
   // The text may be nested to any depth; a configuration has two levels.
   const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) { return depth <= 4; };
-  json_ = std::make_unique<Json>(Json{nlohmann::json::parse(entry->second, shallow, /*allow_exceptions=*/false)});
+  json_ =
+      std::make_unique<Json>(Json{nlohmann::json::parse(entry->second, shallow, /*allow_exceptions=*/false)});
   require<DataError>(json_->value.is_object(), file, ": metadata \"", kEntry, "\" is not a JSON object");
 }
 
@@ -42,13 +43,15 @@ std::optional<float> ConfiguredAlpha::of(const Key& module, std::int64_t rank) c
   const nlohmann::json* alpha = field("lora_alpha");
   if (const nlohmann::json* patterns = field("alpha_pattern")) {
     for (const auto& [pattern, value] : patterns->items()) {
-      require<DataError>(pattern.find_first_of("*+?()[]{}|^$\\") == std::string::npos, file_, ": metadata \"", kEntry,
-                         "\": alpha_pattern \"", pattern, "\" is a regular expression; only module names are understood");
+      require<DataError>(pattern.find_first_of("*+?()[]{}|^$\\") == std::string::npos, file_, ": metadata \"",
+                         kEntry, "\": alpha_pattern \"", pattern,
+                         "\" is a regular expression; only module names are understood");
       if (names_module(pattern, module.path)) alpha = &value;
     }
   }
   if (alpha == nullptr) return std::nullopt;
-  require<DataError>(alpha->is_number(), file_, ": metadata \"", kEntry, "\": ", root, "lora_alpha is not a number");
+  require<DataError>(alpha->is_number(), file_, ": metadata \"", kEntry, "\": ", root,
+                     "lora_alpha is not a number");
   const nlohmann::json* rslora = field("use_rslora");
   const bool by_root = rslora != nullptr && rslora->is_boolean() && rslora->get<bool>();
   return alpha->get<float>() * (by_root ? std::sqrt(static_cast<float>(rank)) : 1.0F);

@@ -10,8 +10,8 @@
 
 namespace rankine::adapter_detail {
 
-// The LoRA configuration that newer diffusers put into the metadata under "lora_adapter_metadata": JSON text with
-// keys "unet.lora_alpha", "unet.alpha_pattern", "unet.use_rslora" and the same for the text encoders.
+// The LoRA configuration that newer diffusers put into the metadata under "lora_adapter_metadata": JSON text
+// with keys "unet.lora_alpha", "unet.alpha_pattern", "unet.use_rslora" and the same for the text encoders.
 class ConfiguredAlpha {
  public:
   // Throws DataError naming `file` when the entry is there but cannot be understood.

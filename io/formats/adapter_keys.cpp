@@ -80,14 +80,15 @@ std::string module_of_processor(std::string path) {
 }  // namespace
 
 std::optional<Key> parse_key(std::string_view key) {
-  const auto suffix =
-      std::find_if(kSuffixes.begin(), kSuffixes.end(), [&](const Suffix& s) { return key.ends_with(s.text); });
+  const auto suffix = std::find_if(kSuffixes.begin(), kSuffixes.end(),
+                                   [&](const Suffix& s) { return key.ends_with(s.text); });
   if (suffix == kSuffixes.end()) return std::nullopt;
   constexpr std::string_view kPeft = "base_model.model.";
   const std::string_view module = without_start(key.substr(0, key.size() - suffix->text.size()), kPeft);
   for (const Start& start : kStarts) {
     if (!module.starts_with(start.text)) continue;
-    const std::string_view path = start.keep ? module : without_start(module.substr(start.text.size()), kPeft);
+    const std::string_view path =
+        start.keep ? module : without_start(module.substr(start.text.size()), kPeft);
     if (path.empty() || path == start.text) return std::nullopt;
     if (start.root == Root::kohya) return Key{start.root, std::string(path), suffix->part};
     return Key{start.root, module_of_processor(std::string(path)), suffix->part};
@@ -103,10 +104,14 @@ std::string_view foreign_kind(std::string_view key) {
 
 std::string_view name_of(Root root) {
   switch (root) {
-    case Root::unet: return "unet";
-    case Root::text_encoder: return "text_encoder";
-    case Root::text_encoder_2: return "text_encoder_2";
-    case Root::kohya: break;
+    case Root::unet:
+      return "unet";
+    case Root::text_encoder:
+      return "text_encoder";
+    case Root::text_encoder_2:
+      return "text_encoder_2";
+    case Root::kohya:
+      break;
   }
   return "";
 }
@@ -114,10 +119,17 @@ std::string_view name_of(Root root) {
 std::string kohya_name(const Key& key, bool sdxl) {
   std::string name;
   switch (key.root) {
-    case Root::kohya: break;
-    case Root::unet: name = "lora_unet_"; break;
-    case Root::text_encoder: name = sdxl ? "lora_te1_" : "lora_te_"; break;
-    case Root::text_encoder_2: name = "lora_te2_"; break;
+    case Root::kohya:
+      break;
+    case Root::unet:
+      name = "lora_unet_";
+      break;
+    case Root::text_encoder:
+      name = sdxl ? "lora_te1_" : "lora_te_";
+      break;
+    case Root::text_encoder_2:
+      name = "lora_te2_";
+      break;
   }
   name += key.path;
   std::replace(name.begin(), name.end(), '.', '_');

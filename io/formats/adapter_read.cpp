@@ -35,8 +35,9 @@ std::vector<Named> parse_keys(const TensorSource& source) {
       const auto kind = adapter_detail::foreign_kind(key);
       require<DataError>(kind.empty(), source.describe(), ": \"", key, "\" belongs to a ", kind,
                          " adapter; only plain LoRA of Stable Diffusion models is read");
-      throw DataError(join(source.describe(), ": \"", key, "\" is not a key of a LoRA file; expected lora_unet_, ",
-                           "lora_te_, lora_te1_, lora_te2_, unet., text_encoder. or text_encoder_2. and a LoRA part"));
+      throw DataError(
+          join(source.describe(), ": \"", key, "\" is not a key of a LoRA file; expected lora_unet_, ",
+               "lora_te_, lora_te1_, lora_te2_, unet., text_encoder. or text_encoder_2. and a LoRA part"));
     }
     named.push_back({&key, &info, std::move(*parsed)});
   }
@@ -60,19 +61,25 @@ std::vector<float> numbers(const TensorInfo& info) {
 
 void check_shapes(const AdapterModule& m, const std::string& where) {
   const auto &down = m.down_shape, &up = m.up_shape;
-  const auto matrix_or_conv = [](const std::vector<std::int64_t>& s) { return s.size() == 2 || s.size() == 4; };
-  require<DataError>(matrix_or_conv(down) && matrix_or_conv(up), where, ": lora_down and lora_up must have 2 or 4 ",
-                     "dimensions, not ", down.size(), " and ", up.size());
+  const auto matrix_or_conv = [](const std::vector<std::int64_t>& s) {
+    return s.size() == 2 || s.size() == 4;
+  };
+  require<DataError>(matrix_or_conv(down) && matrix_or_conv(up), where,
+                     ": lora_down and lora_up must have 2 or 4 ", "dimensions, not ", down.size(), " and ",
+                     up.size());
   require<DataError>(down[0] == up[1], where, ": rank ", down[0], " of lora_down differs from rank ", up[1],
                      " of lora_up");
   require<DataError>(!m.down.empty() && !m.up.empty(), where, ": a dimension is 0");
-  require<DataError>(up.size() == 2 || (up[2] == 1 && up[3] == 1), where, ": lora_up of a convolution must be 1x1");
+  require<DataError>(up.size() == 2 || (up[2] == 1 && up[3] == 1), where,
+                     ": lora_up of a convolution must be 1x1");
 }
 
 AdapterModule make_module(const std::string& name, const Pieces& p, const ConfiguredAlpha& configured,
                           const std::string& where) {
-  require<DataError>(p.down != nullptr && p.up != nullptr, where, ": has no lora_", p.down == nullptr ? "down" : "up");
-  AdapterModule m{name, numbers(*p.down->info), numbers(*p.up->info), p.down->info->shape, p.up->info->shape, 0};
+  require<DataError>(p.down != nullptr && p.up != nullptr, where, ": has no lora_",
+                     p.down == nullptr ? "down" : "up");
+  AdapterModule m{name, numbers(*p.down->info), numbers(*p.up->info), p.down->info->shape, p.up->info->shape,
+                  0};
   check_shapes(m, where);
   if (p.alpha != nullptr) {
     require<DataError>(p.alpha->info->numel() == 1, where, ": alpha must be one number");
@@ -94,8 +101,8 @@ AdapterFile read_adapter(const TensorSource& source) {
   for (const Named& n : named) {
     Pieces& p = modules[adapter_detail::kohya_name(n.parsed, sdxl)];
     const Named*& slot = n.parsed.part == Part::down ? p.down : n.parsed.part == Part::up ? p.up : p.alpha;
-    require<DataError>(slot == nullptr, source.describe(), ": \"", *n.key, "\" and \"", slot ? *slot->key : "",
-                       "\" are the same part of one module");
+    require<DataError>(slot == nullptr, source.describe(), ": \"", *n.key, "\" and \"",
+                       slot ? *slot->key : "", "\" are the same part of one module");
     slot = &n;
   }
   const ConfiguredAlpha configured(source.metadata(), source.describe());

@@ -40,7 +40,8 @@ void write_adapter(const std::filesystem::path& path, const AdapterFile& file, F
   metadata["format"] = "pt";
   metadata["sshs_model_hash"] = hash;
   metadata["sshs_legacy_hash"] = legacy_hash(tensors, metadata);
-  if (metadata.find("modelspec.sai_model_spec") != metadata.end()) metadata["modelspec.hash_sha256"] = "0x" + hash;
+  if (metadata.find("modelspec.sai_model_spec") != metadata.end())
+    metadata["modelspec.hash_sha256"] = "0x" + hash;
   write_safetensors(path, std::move(tensors), metadata);
 }
 

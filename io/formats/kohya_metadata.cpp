@@ -40,8 +40,8 @@ constexpr std::array<VersionFacts, 5> kVersions{{
     {"sd_v1_v", "stable-diffusion-v1/lora", kDiffusers, "v"},
     {"sd_v2", "stable-diffusion-v2-512/lora", kDiffusers, "epsilon"},
     {"sd_v2_v", "stable-diffusion-v2-768-v/lora", kDiffusers, "v"},
-    {"sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora", "https://github.com/Stability-AI/generative-models",
-     "epsilon"},
+    {"sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora",
+     "https://github.com/Stability-AI/generative-models", "epsilon"},
 }};
 const VersionFacts& facts_of(BaseVersion version) { return kVersions[static_cast<std::size_t>(version)]; }
 
@@ -49,7 +49,8 @@ bool is_v2(BaseVersion version) { return version == BaseVersion::sd_v2 || versio
 
 std::string iso_date(double seconds) {
   using namespace std::chrono;
-  require<DataError>(std::isfinite(seconds) && std::abs(seconds) < 1e11, "metadata: ", seconds, " s is no date");
+  require<DataError>(std::isfinite(seconds) && std::abs(seconds) < 1e11, "metadata: ", seconds,
+                     " s is no date");
   const sys_seconds time{std::chrono::seconds(static_cast<std::int64_t>(std::floor(seconds)))};
   const auto day = floor<days>(time);
   const year_month_day date(day);
@@ -139,7 +140,8 @@ void put_objective(Group ss, const ObjectiveFacts& objective) {
   ss.put("huber_c", objective.huber_c);
   for (const char* unused : {"multires_noise_iterations", "adaptive_noise_scale", "ip_noise_gamma"})
     ss.put(unused, std::optional<double>());
-  for (const char* unused : {"noise_offset_random_strength", "ip_noise_gamma_random_strength", "debiased_estimation"})
+  for (const char* unused :
+       {"noise_offset_random_strength", "ip_noise_gamma_random_strength", "debiased_estimation"})
     ss.put(unused, false);
 }
 

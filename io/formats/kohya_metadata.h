@@ -1,5 +1,5 @@
-// What an adapter says about how it was made, under the names that WebUI, ComfyUI and kohya's tools read: ss_*
-// (kohya-ss/sd-scripts) and modelspec.* (Stability-AI ModelSpec 1.0.1).
+// What an adapter says about how it was made, under the names that WebUI, ComfyUI and kohya's tools read:
+// ss_* (kohya-ss/sd-scripts) and modelspec.* (Stability-AI ModelSpec 1.0.1).
 //
 // The defaults below mean "not used". What an optional does not hold is written as "None", as Python would.
 #pragma once

@@ -31,7 +31,8 @@ std::string python_str(double value) {
   std::array<char, 32> buffer;
   const double size = std::abs(value);
   // Python turns to an exponent below 1e-4 and from 1e16 on; to_chars would where that is shorter.
-  const auto form = size != 0 && (size < 1e-4 || size >= 1e16) ? std::chars_format::scientific : std::chars_format::fixed;
+  const auto form =
+      size != 0 && (size < 1e-4 || size >= 1e16) ? std::chars_format::scientific : std::chars_format::fixed;
   const auto end = std::to_chars(buffer.begin(), buffer.end(), value, form).ptr;
   std::string text(buffer.begin(), end);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";

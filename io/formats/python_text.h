@@ -20,8 +20,8 @@ std::string python_str(const std::optional<T>& value) {
   return value ? python_str(*value) : "None";
 }
 
-// json.dumps(value): one line, ", " and ": " between, everything outside ASCII as \uXXXX. Throws DataError for text
-// that is not UTF-8.
+// json.dumps(value): one line, ", " and ": " between, everything outside ASCII as \uXXXX. Throws DataError
+// for text that is not UTF-8.
 std::string python_json(const nlohmann::ordered_json& value);
 
 }  // namespace rankine

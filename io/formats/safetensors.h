@@ -1,8 +1,9 @@
 // The safetensors container (huggingface/safetensors, as of 2026): strict reader, byte-exact writer.
 //
 //   bytes 0..7      N, little-endian length of the header
-//   bytes 8..8+N    JSON {"__metadata__": {text: text}, "name": {"dtype": "F16", "shape": [..], "data_offsets": [b, e]}}
-//   the rest        tensors, row-major, little-endian; the offsets count from byte 8+N
+//   bytes 8..8+N    JSON {"__metadata__": {text: text}, "name": {"dtype": "F16", "shape": [..],
+//   "data_offsets": [b, e]}} the rest        tensors, row-major, little-endian; the offsets count from byte
+//   8+N
 #pragma once
 
 #include <filesystem>
@@ -27,12 +28,12 @@ struct SafetensorsHeader {
   std::size_t data_begin = 0;  // 8 + header length
 };
 
-// Parses and checks a whole file in memory; never reads outside `file`. Stricter than the reference reader where that
-// one is known to be lax: duplicate keys are errors. Element types the engine cannot decode are FileDType::other; a
-// field of a tensor other than the three is ignored. Throws DataError "name: offset or tensor: what is wrong" for:
-// a length above 100,000,000 or beyond the file, JSON that is not UTF-8, not an object, or nested more than 16 deep,
-// numbers with sign, fraction or exponent, sizes that overflow, and tensors that leave a hole, overlap or do not fill
-// the file.
+// Parses and checks a whole file in memory; never reads outside `file`. Stricter than the reference reader
+// where that one is known to be lax: duplicate keys are errors. Element types the engine cannot decode are
+// FileDType::other; a field of a tensor other than the three is ignored. Throws DataError "name: offset or
+// tensor: what is wrong" for: a length above 100,000,000 or beyond the file, JSON that is not UTF-8, not an
+// object, or nested more than 16 deep, numbers with sign, fraction or exponent, sizes that overflow, and
+// tensors that leave a hole, overlap or do not fill the file.
 SafetensorsHeader parse_safetensors(std::span<const std::byte> file, const std::string& name);
 
 class SafetensorsFile final : public TensorSource {
@@ -48,9 +49,10 @@ class SafetensorsFile final : public TensorSource {
   SafetensorsHeader header_;
 };
 
-// Several files under one index `*.safetensors.index.json`: {"weight_map": {"tensor": "file name"}, ...}. The files
-// must lie in the folder of the index, and hold the tensors that the index says. Tensors that the index does not name
-// are left out; metadata is that of all files together, of the first in name order where they disagree.
+// Several files under one index `*.safetensors.index.json`: {"weight_map": {"tensor": "file name"}, ...}. The
+// files must lie in the folder of the index, and hold the tensors that the index says. Tensors that the index
+// does not name are left out; metadata is that of all files together, of the first in name order where they
+// disagree.
 class ShardedSafetensors final : public TensorSource {
  public:
   explicit ShardedSafetensors(const std::filesystem::path& index);
@@ -75,26 +77,28 @@ struct TensorToWrite {
   std::vector<std::byte> bytes;
 };
 // fp32 numbers stored as f32, f16 or bf16 (round to nearest even). Throws Error for other types.
-TensorToWrite tensor_to_write(std::string name, std::vector<std::int64_t> shape, std::span<const float> values,
-                              FileDType dtype);
+TensorToWrite tensor_to_write(std::string name, std::vector<std::int64_t> shape,
+                              std::span<const float> values, FileDType dtype);
 
-// The order of the reference writer: by dtype (largest alignment first), then name. The functions below take tensors
-// in this order.
+// The order of the reference writer: by dtype (largest alignment first), then name. The functions below take
+// tensors in this order.
 void sort_for_writing(std::vector<TensorToWrite>& tensors);
 
-// The header text, padded with spaces to a multiple of 8 bytes; offsets follow from the order and sizes. Metadata
-// keys are sorted. Throws DataError for a repeated name, a wrong number of bytes, or text that is not UTF-8.
+// The header text, padded with spaces to a multiple of 8 bytes; offsets follow from the order and sizes.
+// Metadata keys are sorted. Throws DataError for a repeated name, a wrong number of bytes, or text that is
+// not UTF-8.
 std::string serialise_header(const std::vector<TensorToWrite>& sorted, const MetadataTable& metadata);
 
-// SHA-256 of all bytes after the header, in hexadecimal: `sshs_model_hash`, by which user interfaces know an adapter.
-// Metadata has no part in it, so it can itself be written there.
+// SHA-256 of all bytes after the header, in hexadecimal: `sshs_model_hash`, by which user interfaces know an
+// adapter. Metadata has no part in it, so it can itself be written there.
 std::string payload_sha256(const std::vector<TensorToWrite>& sorted);
 
-// `sshs_legacy_hash`: the first 8 digits of the SHA-256 of the file's 64 KiB from offset 1 MiB on (fewer at the end of
-// the file), when it is written with only those metadata keys that begin with "ss_".
+// `sshs_legacy_hash`: the first 8 digits of the SHA-256 of the file's 64 KiB from offset 1 MiB on (fewer at
+// the end of the file), when it is written with only those metadata keys that begin with "ss_".
 std::string legacy_hash(const std::vector<TensorToWrite>& sorted, const MetadataTable& metadata);
 
-// Sorts and writes durably (io/files/atomic_write.h). Equal input gives equal bytes. Throws IoError and DataError.
+// Sorts and writes durably (io/files/atomic_write.h). Equal input gives equal bytes. Throws IoError and
+// DataError.
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorToWrite> tensors,
                        const MetadataTable& metadata);
 

@@ -19,8 +19,8 @@ std::string shown(std::string_view name) {
   return out + (name.size() > 120 ? "...\"" : "\"");
 }
 
-// Follows the JSON as it is read: the only way to see duplicate keys, and nothing is built that the file could make
-// arbitrarily deep. A handler throws; the parser has no state that could leak.
+// Follows the JSON as it is read: the only way to see duplicate keys, and nothing is built that the file
+// could make arbitrarily deep. A handler throws; the parser has no state that could leak.
 class Reader : public nlohmann::json_sax<nlohmann::json> {
  public:
   Reader(Table& table, const std::string& file) : table_(table), file_(file) {}
@@ -82,7 +82,8 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   bool boolean(bool) override { return scalar("a boolean"); }
   bool binary(binary_t&) override { return scalar("binary data"); }
   bool parse_error(std::size_t at, const std::string&, const nlohmann::detail::exception& e) override {
-    throw DataError(join(file_, ": byte ", 8 + (at == 0 ? 0 : at - 1), ": the header is not valid JSON: ", reason(e)));
+    throw DataError(
+        join(file_, ": byte ", 8 + (at == 0 ? 0 : at - 1), ": the header is not valid JSON: ", reason(e)));
   }
 
  private:
@@ -144,9 +145,9 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   Table& table_;
   const std::string& file_;
   int depth_ = 0;
-  std::string name_, field_;               // the keys at depth 1 and 2
+  std::string name_, field_;  // the keys at depth 1 and 2
   std::set<std::string, std::less<>> names_, fields_;
-  Entry* entry_ = nullptr;                 // null outside of tensors
+  Entry* entry_ = nullptr;  // null outside of tensors
   std::optional<std::vector<std::uint64_t>> list_;
 };
 

@@ -16,7 +16,8 @@ constexpr std::uint64_t kMaxHeader = 100'000'000;
 
 // What a file that is no safetensors file may be instead; empty when unknown.
 std::string likely_kind(std::span<const std::byte> file) {
-  const std::string_view text(reinterpret_cast<const char*>(file.data()), std::min<std::size_t>(file.size(), 64));
+  const std::string_view text(reinterpret_cast<const char*>(file.data()),
+                              std::min<std::size_t>(file.size(), 64));
   if (text.starts_with("version https://git-lfs"))
     return "; this is a Git LFS pointer, not the model: fetch the real file with `git lfs pull`";
   if (text.starts_with("PK\x03\x04")) return "; this is a zip file, perhaps a PyTorch .ckpt or .bin";
@@ -56,14 +57,15 @@ std::string shown(const std::vector<std::uint64_t>& shape) {
 TensorInfo checked_info(const Entry& entry, std::span<const std::byte> data, const std::string& where) {
   const std::uint64_t bits = bits_of(entry.dtype);
   require<DataError>(bits != 0, where, ": unknown dtype \"", entry.dtype.substr(0, 40), "\"");
-  require<DataError>(entry.begin <= entry.end && entry.end <= data.size(), where, ": data_offsets [", entry.begin, ",",
-                     entry.end, "] do not lie in the data of ", data.size(), " bytes",
+  require<DataError>(entry.begin <= entry.end && entry.end <= data.size(), where, ": data_offsets [",
+                     entry.begin, ",", entry.end, "] do not lie in the data of ", data.size(), " bytes",
                      entry.end > data.size() ? "; the file may be cut short" : "");
   const auto total = bit_count(entry.shape, bits);
   require<DataError>(total.has_value(), where, ": shape ", shown(entry.shape), " overflows");
   require<DataError>(*total % 8 == 0, where, ": ", *total, " bits are not a whole number of bytes");
-  require<DataError>(*total / 8 == entry.end - entry.begin, where, ": ", entry.dtype, " of shape ", shown(entry.shape),
-                     " needs ", *total / 8, " bytes, data_offsets give ", entry.end - entry.begin);
+  require<DataError>(*total / 8 == entry.end - entry.begin, where, ": ", entry.dtype, " of shape ",
+                     shown(entry.shape), " needs ", *total / 8, " bytes, data_offsets give ",
+                     entry.end - entry.begin);
   TensorInfo info;
   info.dtype = file_dtype_named(entry.dtype);
   info.shape.assign(entry.shape.begin(), entry.shape.end());
@@ -94,14 +96,16 @@ void check_coverage(const std::map<std::string, Entry, std::less<>>& entries, st
 }  // namespace
 
 SafetensorsHeader parse_safetensors(std::span<const std::byte> file, const std::string& name) {
-  require<DataError>(file.size() >= 8, name, ": byte 0: ", file.size(), " bytes are too few for a safetensors file");
+  require<DataError>(file.size() >= 8, name, ": byte 0: ", file.size(),
+                     " bytes are too few for a safetensors file");
   std::uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | std::to_integer<std::uint64_t>(file[i]);
-  require<DataError>(length <= kMaxHeader, name, ": byte 0: header length ", length, " is above the limit of ",
-                     kMaxHeader, likely_kind(file));
-  require<DataError>(length <= file.size() - 8, name, ": byte 0: header length ", length, " does not fit the file of ",
-                     file.size(), " bytes", likely_kind(file));
-  auto table = safetensors_detail::read_header({reinterpret_cast<const char*>(file.data()) + 8, length}, name);
+  require<DataError>(length <= kMaxHeader, name, ": byte 0: header length ", length,
+                     " is above the limit of ", kMaxHeader, likely_kind(file));
+  require<DataError>(length <= file.size() - 8, name, ": byte 0: header length ", length,
+                     " does not fit the file of ", file.size(), " bytes", likely_kind(file));
+  auto table =
+      safetensors_detail::read_header({reinterpret_cast<const char*>(file.data()) + 8, length}, name);
 
   SafetensorsHeader header;
   header.data_begin = 8 + length;

@@ -36,8 +36,9 @@ void check_size(const TensorToWrite& t) {
   bool fits = true;
   for (const std::int64_t extent : t.shape)
     fits = fits && extent >= 0 && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes);
-  require<DataError>(fits && bytes == t.bytes.size(), "safetensors: tensor \"", t.name, "\": ", name_of(t.dtype),
-                     " of shape ", list_of(t.shape), " does not take ", t.bytes.size(), " bytes");
+  require<DataError>(fits && bytes == t.bytes.size(), "safetensors: tensor \"", t.name,
+                     "\": ", name_of(t.dtype), " of shape ", list_of(t.shape), " does not take ",
+                     t.bytes.size(), " bytes");
 }
 
 template <class T, class Encode>
@@ -49,7 +50,8 @@ void encode(std::span<const float> values, std::vector<std::byte>& bytes, Encode
 }
 
 // The file as parts: length, header, tensors. `length` and `header` must outlive the result.
-Parts parts_of(const std::uint64_t& length, const std::string& header, const std::vector<TensorToWrite>& sorted) {
+Parts parts_of(const std::uint64_t& length, const std::string& header,
+               const std::vector<TensorToWrite>& sorted) {
   Parts parts{std::as_bytes(std::span(&length, 1)), std::as_bytes(std::span(header))};
   for (const TensorToWrite& t : sorted) parts.emplace_back(t.bytes);
   return parts;
@@ -57,15 +59,22 @@ Parts parts_of(const std::uint64_t& length, const std::string& header, const std
 
 }  // namespace
 
-TensorToWrite tensor_to_write(std::string name, std::vector<std::int64_t> shape, std::span<const float> values,
-                              FileDType dtype) {
+TensorToWrite tensor_to_write(std::string name, std::vector<std::int64_t> shape,
+                              std::span<const float> values, FileDType dtype) {
   TensorToWrite t{std::move(name), dtype, std::move(shape), {}};
   t.bytes.resize(values.size() * size_of(dtype));
   switch (dtype) {
-    case FileDType::f32: encode<float>(values, t.bytes, [](float x) { return x; }); break;
-    case FileDType::f16: encode<Half>(values, t.bytes, to_half); break;
-    case FileDType::bf16: encode<BFloat16>(values, t.bytes, to_bfloat16); break;
-    default: throw Error(join("safetensors: numbers are written as F32, F16 or BF16, not ", name_of(dtype)));
+    case FileDType::f32:
+      encode<float>(values, t.bytes, [](float x) { return x; });
+      break;
+    case FileDType::f16:
+      encode<Half>(values, t.bytes, to_half);
+      break;
+    case FileDType::bf16:
+      encode<BFloat16>(values, t.bytes, to_bfloat16);
+      break;
+    default:
+      throw Error(join("safetensors: numbers are written as F32, F16 or BF16, not ", name_of(dtype)));
   }
   return t;
 }
@@ -101,7 +110,8 @@ std::string serialise_header(const std::vector<TensorToWrite>& sorted, const Met
   require<DataError>(twice == names.end(), "safetensors: two tensors would be named \"",
                      twice == names.end() ? "" : *twice, "\"");
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  require<DataError>(text.size() <= 100'000'000, "safetensors: a header of ", text.size(), " bytes is too long");
+  require<DataError>(text.size() <= 100'000'000, "safetensors: a header of ", text.size(),
+                     " bytes is too long");
   return text;
 }
 

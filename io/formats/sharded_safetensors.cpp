@@ -14,7 +14,8 @@ using Json = nlohmann::json;
 Json parse_index(std::span<const std::byte> file, const std::string& name) {
   constexpr std::size_t kMaxBytes = 100'000'000;
   constexpr int kMaxDepth = 16;
-  require<DataError>(file.size() <= kMaxBytes, name, ": byte 0: ", file.size(), " bytes are too many for an index");
+  require<DataError>(file.size() <= kMaxBytes, name, ": byte 0: ", file.size(),
+                     " bytes are too many for an index");
   std::vector<std::set<std::string>> keys(1);
   const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
     require<DataError>(depth <= kMaxDepth, name, ": nested more than ", kMaxDepth, " deep");
@@ -47,13 +48,14 @@ ShardedSafetensors::ShardedSafetensors(const std::filesystem::path& index) : ind
   for (const auto& [tensor, shard] : json["weight_map"].items()) {
     require<DataError>(shard.is_string(), name, ": \"", tensor, "\": the file name must be a string");
     const auto shard_name = shard.get<std::string>();
-    require<DataError>(shard_name.find_first_of("/\\") == std::string::npos, name, ": \"", tensor, "\": \"", shard_name,
-                       "\" must be a plain file name, without folders");
+    require<DataError>(shard_name.find_first_of("/\\") == std::string::npos, name, ": \"", tensor, "\": \"",
+                       shard_name, "\" must be a plain file name, without folders");
     auto& source = shards_[shard_name];
     if (!source) source = std::make_unique<SafetensorsFile>(resolve_inside(folder, shard_name));
     tensors_.emplace(tensor, source->at(tensor));
   }
-  for (const auto& shard : shards_) metadata_.insert(shard.second->metadata().begin(), shard.second->metadata().end());
+  for (const auto& shard : shards_)
+    metadata_.insert(shard.second->metadata().begin(), shard.second->metadata().end());
 }
 
 }  // namespace rankine

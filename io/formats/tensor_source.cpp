@@ -100,28 +100,46 @@ const TensorInfo& TensorSource::at(std::string_view name) const {
 void read_as_float(const TensorInfo& info, std::span<float> out) {
   const std::size_t size = size_of(info.dtype);
   require<DataError>(size != 0, "tensor of a type that cannot be decoded to float");
-  require<DataError>(static_cast<std::size_t>(info.numel()) == out.size() && info.bytes.size() == out.size() * size,
-                     "tensor of ", info.numel(), " ", name_of(info.dtype), " values in ", info.bytes.size(),
-                     " bytes does not fill ", out.size(), " floats");
+  require<DataError>(
+      static_cast<std::size_t>(info.numel()) == out.size() && info.bytes.size() == out.size() * size,
+      "tensor of ", info.numel(), " ", name_of(info.dtype), " values in ", info.bytes.size(),
+      " bytes does not fill ", out.size(), " floats");
   if (out.empty()) return;
   const auto bytes = info.bytes;
   switch (info.dtype) {
-    case FileDType::f64: return decode_number<double>(bytes, out);
-    case FileDType::f32: std::memcpy(out.data(), bytes.data(), bytes.size()); return;
-    case FileDType::f16: return decode<Half>(bytes, out, [](Half x) { return to_float(x); });
-    case FileDType::bf16: return decode<BFloat16>(bytes, out, [](BFloat16 x) { return to_float(x); });
-    case FileDType::f8_e4m3: return decode<std::uint8_t>(bytes, out, from_f8_e4m3);
-    case FileDType::f8_e5m2: return decode<std::uint8_t>(bytes, out, from_f8_e5m2);
-    case FileDType::i64: return decode_number<std::int64_t>(bytes, out);
-    case FileDType::i32: return decode_number<std::int32_t>(bytes, out);
-    case FileDType::i16: return decode_number<std::int16_t>(bytes, out);
-    case FileDType::i8: return decode_number<std::int8_t>(bytes, out);
-    case FileDType::u64: return decode_number<std::uint64_t>(bytes, out);
-    case FileDType::u32: return decode_number<std::uint32_t>(bytes, out);
-    case FileDType::u16: return decode_number<std::uint16_t>(bytes, out);
-    case FileDType::u8: return decode_number<std::uint8_t>(bytes, out);
-    case FileDType::boolean: return decode<std::uint8_t>(bytes, out, [](std::uint8_t x) { return x != 0 ? 1.0F : 0.0F; });
-    case FileDType::other: break;
+    case FileDType::f64:
+      return decode_number<double>(bytes, out);
+    case FileDType::f32:
+      std::memcpy(out.data(), bytes.data(), bytes.size());
+      return;
+    case FileDType::f16:
+      return decode<Half>(bytes, out, [](Half x) { return to_float(x); });
+    case FileDType::bf16:
+      return decode<BFloat16>(bytes, out, [](BFloat16 x) { return to_float(x); });
+    case FileDType::f8_e4m3:
+      return decode<std::uint8_t>(bytes, out, from_f8_e4m3);
+    case FileDType::f8_e5m2:
+      return decode<std::uint8_t>(bytes, out, from_f8_e5m2);
+    case FileDType::i64:
+      return decode_number<std::int64_t>(bytes, out);
+    case FileDType::i32:
+      return decode_number<std::int32_t>(bytes, out);
+    case FileDType::i16:
+      return decode_number<std::int16_t>(bytes, out);
+    case FileDType::i8:
+      return decode_number<std::int8_t>(bytes, out);
+    case FileDType::u64:
+      return decode_number<std::uint64_t>(bytes, out);
+    case FileDType::u32:
+      return decode_number<std::uint32_t>(bytes, out);
+    case FileDType::u16:
+      return decode_number<std::uint16_t>(bytes, out);
+    case FileDType::u8:
+      return decode_number<std::uint8_t>(bytes, out);
+    case FileDType::boolean:
+      return decode<std::uint8_t>(bytes, out, [](std::uint8_t x) { return x != 0 ? 1.0F : 0.0F; });
+    case FileDType::other:
+      break;
   }
 }
 

@@ -65,7 +65,7 @@ std::string image_message(std::string_view png) {
       26;  // signature, chunk length and type, width, height, depth, colour type
   require<DataError>(png.size() >= kHeaderEnd && png.substr(0, kSignature.size()) == kSignature,
                      "TensorBoard image: expected a PNG file, got ", png.size(), " other bytes");
-  const int colour_type = png[25];
+  const auto colour_type = static_cast<unsigned char>(png[25]);
   const std::uint64_t channels = colour_type == 0 ? 1 : colour_type == 4 ? 2 : colour_type == 6 ? 4 : 3;
   std::string out;
   put_integer(out, 1, big_endian(png, 20));
@@ -85,7 +85,7 @@ std::filesystem::path new_event_path(const std::filesystem::path& folder) {
   char time[32];
   std::snprintf(time, sizeof time, "%010lld", static_cast<long long>(now_seconds()));
   for (int n = 0;; ++n) {
-    const auto path = folder / join("events.out.tfevents.", time, ".rankine.", ::getpid(), ".", n);
+    auto path = folder / join("events.out.tfevents.", time, ".rankine.", ::getpid(), ".", n);
     if (!std::filesystem::exists(path)) return path;
   }
 }

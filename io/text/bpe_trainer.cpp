@@ -58,7 +58,8 @@ class PairCounts {
   static void replace(std::vector<std::int32_t>& symbols, const Pair& pair, std::int32_t id) {
     std::size_t to = 0;
     for (std::size_t from = 0; from < symbols.size(); ++from) {
-      const bool here = from + 1 < symbols.size() && symbols[from] == pair.first && symbols[from + 1] == pair.second;
+      const bool here =
+          from + 1 < symbols.size() && symbols[from] == pair.first && symbols[from + 1] == pair.second;
       symbols[to++] = here ? id : symbols[from];
       if (here) ++from;
     }
@@ -88,7 +89,8 @@ class PairCounts {
 std::vector<Word> count_words(std::span<const std::string> texts) {
   std::map<std::string, std::int64_t> counts;
   for (const std::string& text : texts)
-    for (std::string& word : split_clip_words(clean_clip_text(decode_utf8(text, "caption")))) ++counts[std::move(word)];
+    for (std::string& word : split_clip_words(clean_clip_text(decode_utf8(text, "caption"))))
+      ++counts[std::move(word)];
   std::vector<Word> words;
   for (const auto& [text, count] : counts) {
     if (text == kStart || text == kEnd) continue;
@@ -120,7 +122,8 @@ std::string train_clip_merges(std::span<const std::string> texts, int merges) {
     const auto [pair, count] = pairs.best();
     if (count == 0) break;
     std::string symbol = symbols[pair.first] + symbols[pair.second];
-    if (!taken.insert(symbol).second) {  // the same text was made from other parts: an id stands for one text only
+    if (!taken.insert(symbol)
+             .second) {  // the same text was made from other parts: an id stands for one text only
       pairs.forget(pair);
       continue;
     }

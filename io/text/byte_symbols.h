@@ -1,5 +1,6 @@
-// How byte-level BPE writes bytes as printable characters, and in which order CLIP numbers them: 33-126, 161-172 and
-// 174-255 stand for themselves as code points, the other 68 bytes, ascending, for U+0100, U+0101, ...
+// How byte-level BPE writes bytes as printable characters, and in which order CLIP numbers them: 33-126,
+// 161-172 and 174-255 stand for themselves as code points, the other 68 bytes, ascending, for U+0100, U+0101,
+// ...
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ constexpr char32_t code_point_of(std::int32_t id) {
 
 // The id of a code point, the inverse; nothing for one that stands for no byte.
 constexpr std::optional<std::int32_t> byte_symbol_id(char32_t c) {
-  if (c >= 0x100 && c < 0x100 + kByteSymbols - kSelfBytes) return static_cast<std::int32_t>(c - 0x100) + kSelfBytes;
+  if (c >= 0x100 && c < 0x100 + kByteSymbols - kSelfBytes)
+    return static_cast<std::int32_t>(c - 0x100) + kSelfBytes;
   if (c > 255) return std::nullopt;
   const std::int32_t id = id_of_byte(static_cast<std::uint8_t>(c));
   return id < kSelfBytes ? std::optional(id) : std::nullopt;

@@ -50,8 +50,8 @@ std::size_t read_numeric(std::u32string_view text, std::size_t i, std::u32string
 
 const Entity* find_entity(std::string_view name) {
   const auto all = unicode_tables::entities;
-  const auto at =
-      std::lower_bound(all.begin(), all.end(), name, [](const Entity& e, std::string_view n) { return e.name < n; });
+  const auto at = std::lower_bound(all.begin(), all.end(), name,
+                                   [](const Entity& e, std::string_view n) { return e.name < n; });
   return at != all.end() && at->name == name ? &*at : nullptr;
 }
 
@@ -80,7 +80,9 @@ std::size_t read_named(std::u32string_view text, std::size_t i, std::u32string& 
   return i;
 }
 
-bool starts_with(std::u32string_view text, std::u32string_view start) { return text.substr(0, start.size()) == start; }
+bool starts_with(std::u32string_view text, std::u32string_view start) {
+  return text.substr(0, start.size()) == start;
+}
 
 // Length of the piece at the start of `text`; 0 for white space.
 std::size_t piece_length(std::u32string_view text) {

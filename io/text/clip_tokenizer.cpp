@@ -72,7 +72,8 @@ class ClipTokenizer::Builder {
 
   std::int32_t id_of(std::string_view symbol) const {
     const auto at = ids_.find(std::string(symbol));
-    check(at != ids_.end(), "the symbol '", symbol.substr(0, 80), "' is neither a byte nor made by an earlier merge");
+    check(at != ids_.end(), "the symbol '", symbol.substr(0, 80),
+          "' is neither a byte nor made by an earlier merge");
     return at->second;
   }
 
@@ -88,7 +89,8 @@ class ClipTokenizer::Builder {
 };
 
 ClipTokenizer::ClipTokenizer(std::string_view merges_text, const std::string& name) {
-  require<DataError>(merges_text.size() <= kMaxFile, name, ": ", merges_text.size(), " bytes are too many for merges");
+  require<DataError>(merges_text.size() <= kMaxFile, name, ": ", merges_text.size(),
+                     " bytes are too many for merges");
   Builder(*this, name).read(merges_text);
 }
 
@@ -104,8 +106,9 @@ std::int32_t ClipTokenizer::merged(std::int32_t left, std::int32_t right) const 
   return at == merged_id_.end() ? -1 : at->second;
 }
 
-// Joins the pair of lowest rank first, the leftmost of equals: ids grow with rank, so a heap of (id, place) gives that
-// order, and a word of n bytes takes n log n steps. An entry is stale when one of its two symbols changed since.
+// Joins the pair of lowest rank first, the leftmost of equals: ids grow with rank, so a heap of (id, place)
+// gives that order, and a word of n bytes takes n log n steps. An entry is stale when one of its two symbols
+// changed since.
 void ClipTokenizer::encode_word(std::string_view word, std::vector<std::int32_t>& out) const {
   struct Symbol {
     std::int32_t id, previous, next;  // neighbours; -1 at the ends. id -1: joined into its left neighbour

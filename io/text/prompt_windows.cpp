@@ -8,8 +8,8 @@ namespace rankine {
 PromptTokens tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt, int max_tokens,
                              std::int32_t pad_id) {
   constexpr std::size_t kMiddle = 75;
-  require<ConfigError>(max_tokens == 75 || max_tokens == 150 || max_tokens == 225, "prompt: at most 75, 150 or 225 ",
-                       "tokens are allowed, not ", max_tokens);
+  require<ConfigError>(max_tokens == 75 || max_tokens == 150 || max_tokens == 225,
+                       "prompt: at most 75, 150 or 225 ", "tokens are allowed, not ", max_tokens);
   require<ConfigError>(pad_id >= 0 && pad_id < tokenizer.vocab_size(), "prompt: padding token ", pad_id,
                        " is not in a vocabulary of ", tokenizer.vocab_size());
   std::vector<std::int32_t> ids = tokenizer.encode(prompt);
@@ -21,7 +21,8 @@ PromptTokens tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view pr
     window.fill(pad_id);
     window[0] = tokenizer.bos();
     const std::size_t count = std::min(kMiddle, ids.size() - std::min(begin, ids.size()));
-    std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(std::min(begin, ids.size())), count, window.begin() + 1);
+    std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(std::min(begin, ids.size())), count,
+                window.begin() + 1);
     window[1 + count] = tokenizer.eos();
   }
   return tokens;

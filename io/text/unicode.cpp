@@ -9,7 +9,8 @@ namespace {
 
 template <class R>
 const R* find_range(std::span<const R> ranges, char32_t c) {
-  const auto at = std::lower_bound(ranges.begin(), ranges.end(), c, [](const R& r, char32_t x) { return r.last < x; });
+  const auto at =
+      std::lower_bound(ranges.begin(), ranges.end(), c, [](const R& r, char32_t x) { return r.last < x; });
   return at != ranges.end() && at->first <= c ? &*at : nullptr;
 }
 
@@ -34,6 +35,8 @@ Decoded decode_one(std::string_view text) {
   const bool surrogate = c >= 0xD800 && c <= 0xDFFF;
   return c < kSmallest[length] || surrogate || c > 0x10FFFF ? Decoded{} : Decoded{c, length};
 }
+
+bool is_cased(char32_t c) { return find_range(unicode_tables::cased, c) != nullptr; }
 
 constexpr char32_t kCapitalSigma = 0x3A3, kFinalSigma = 0x3C2, kDottedI = 0x130, kDotAbove = 0x307;
 
@@ -79,8 +82,9 @@ bool is_letter(char32_t c) { return find_range(unicode_tables::letters, c) != nu
 bool is_number(char32_t c) { return find_range(unicode_tables::numbers, c) != nullptr; }
 
 bool is_space(char32_t c) {
-  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 std::u32string to_lower(std::u32string_view text) {
@@ -88,8 +92,8 @@ std::u32string to_lower(std::u32string_view text) {
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char32_t c = text[i];
-    const bool after = i > 0 && is_letter(text[i - 1]), before = i + 1 < text.size() && is_letter(text[i + 1]);
-    if (c == kCapitalSigma && after && !before) {
+    if (c == kCapitalSigma && i > 0 && is_cased(text[i - 1]) &&
+        (i + 1 == text.size() || !is_cased(text[i + 1]))) {
       out += kFinalSigma;
       continue;
     }

@@ -11,7 +11,8 @@ constexpr double kWord = sizeof(float);
 
 GatedRows gated_rows(std::string_view op, const Tensor& x) {
   require<ShapeError>(x.defined() && x.shape().rank() >= 1 && x.cols() % 2 == 0, op,
-                      ": expected x (..., 2F), got ", x.defined() ? x.shape().to_string() : "an undefined tensor");
+                      ": expected x (..., 2F), got ",
+                      x.defined() ? x.shape().to_string() : "an undefined tensor");
   check_dtype(op, "x", x, DType::f32);
   return {x.rows(), x.cols() / 2};
 }
@@ -61,7 +62,8 @@ void gelu_forward(const Context& c, Tensor& y, const Tensor& x, Gelu kind) {
   Op op(c, "gelu_forward", {kForwardFlops * double(n), 2 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::gelu_forward(kDefaultStream, y.data<float>(), x.data<float>(), n, kind);
+    if (c.device().is_cuda())
+      return cuda::gelu_forward(kDefaultStream, y.data<float>(), x.data<float>(), n, kind);
   }
   cpu::gelu_forward(c.pool(), y.data<float>(), x.data<float>(), n, kind);
 }
@@ -84,7 +86,8 @@ void geglu_forward(const Context& c, Tensor& y, const Tensor& x) {
   Op op(c, "geglu_forward", {(kForwardFlops + 1) * double(n), 3 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::geglu_forward(kDefaultStream, y.data<float>(), x.data<float>(), size);
+    if (c.device().is_cuda())
+      return cuda::geglu_forward(kDefaultStream, y.data<float>(), x.data<float>(), size);
   }
   cpu::geglu_forward(c.pool(), y.data<float>(), x.data<float>(), size);
 }

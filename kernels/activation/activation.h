@@ -1,5 +1,5 @@
-// Pointwise nonlinearities and their gradients. x, y, dy, dx share one shape unless said. Gradients recompute from x,
-// so a layer saves x only. dx may be the same tensor as dy.
+// Pointwise nonlinearities and their gradients. x, y, dy, dx share one shape unless said. Gradients recompute
+// from x, so a layer saves x only. dx may be the same tensor as dy.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -12,13 +12,14 @@ enum class Gelu : std::uint8_t {
   quick,  // x sigmoid(1.702 x)                                 (OpenAI CLIP)
 };
 
-void silu_forward(const Context& c, Tensor& y, const Tensor& x);                           // y = x sigmoid(x)
+void silu_forward(const Context& c, Tensor& y, const Tensor& x);  // y = x sigmoid(x)
 void silu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
 
 void gelu_forward(const Context& c, Tensor& y, const Tensor& x, Gelu kind);
 void gelu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x, Gelu kind);
 
-// GEGLU (Shazeer 2020): x (..., 2F) = [value | gate], y (..., F) = value * gelu_erf(gate). dx (..., 2F), not aliasing.
+// GEGLU (Shazeer 2020): x (..., 2F) = [value | gate], y (..., F) = value * gelu_erf(gate). dx (..., 2F), not
+// aliasing.
 void geglu_forward(const Context& c, Tensor& y, const Tensor& x);
 void geglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
 

@@ -30,9 +30,7 @@ struct GeluErf {
 // 0.5 (1 + tanh(u)) = sigmoid(2u), with 2u = x (a + b x^2).
 struct GeluTanh {
   static constexpr float kA = 1.5957691216F, kB = 0.071354816F;
-  HWY_INLINE VecF argument(VecF x) const {
-    return hn::Mul(x, hn::MulAdd(hn::Mul(x, x), set(kB), set(kA)));
-  }
+  HWY_INLINE VecF argument(VecF x) const { return hn::Mul(x, hn::MulAdd(hn::Mul(x, x), set(kB), set(kA))); }
   HWY_INLINE VecF value(VecF x) const { return hn::Mul(x, sigmoid(argument(x)).value); }
   HWY_INLINE VecF slope(VecF x) const {
     const Sigmoid s = sigmoid(argument(x));
@@ -53,34 +51,46 @@ struct GeluQuick {
 
 template <class F>
 HWY_INLINE void forward_range(float* y, const float* x, std::int64_t n) {
-  map(y, n, [](VecF v) HWY_ATTR { return F().value(v); }, x);
+  map(
+      y, n, [](VecF v) HWY_ATTR { return F().value(v); }, x);
 }
 template <class F>
 HWY_INLINE void backward_range(const ActivationGrad& a, std::int64_t begin, std::int64_t n) {
-  map(a.dx + begin, n, [](VecF g, VecF v) HWY_ATTR { return hn::Mul(g, F().slope(v)); }, a.dy + begin, a.x + begin);
+  map(
+      a.dx + begin, n, [](VecF g, VecF v) HWY_ATTR { return hn::Mul(g, F().slope(v)); }, a.dy + begin,
+      a.x + begin);
 }
 
 void silu_forward(float* y, const float* x, std::int64_t n) { forward_range<Silu>(y, x, n); }
-void silu_backward(const ActivationGrad& a, std::int64_t begin, std::int64_t n) { backward_range<Silu>(a, begin, n); }
+void silu_backward(const ActivationGrad& a, std::int64_t begin, std::int64_t n) {
+  backward_range<Silu>(a, begin, n);
+}
 
 void gelu_forward(float* y, const float* x, std::int64_t n, Gelu kind) {
   switch (kind) {
-    case Gelu::erf: return forward_range<GeluErf>(y, x, n);
-    case Gelu::tanh: return forward_range<GeluTanh>(y, x, n);
-    case Gelu::quick: return forward_range<GeluQuick>(y, x, n);
+    case Gelu::erf:
+      return forward_range<GeluErf>(y, x, n);
+    case Gelu::tanh:
+      return forward_range<GeluTanh>(y, x, n);
+    case Gelu::quick:
+      return forward_range<GeluQuick>(y, x, n);
   }
 }
 void gelu_backward(const ActivationGrad& a, std::int64_t begin, std::int64_t n, Gelu kind) {
   switch (kind) {
-    case Gelu::erf: return backward_range<GeluErf>(a, begin, n);
-    case Gelu::tanh: return backward_range<GeluTanh>(a, begin, n);
-    case Gelu::quick: return backward_range<GeluQuick>(a, begin, n);
+    case Gelu::erf:
+      return backward_range<GeluErf>(a, begin, n);
+    case Gelu::tanh:
+      return backward_range<GeluTanh>(a, begin, n);
+    case Gelu::quick:
+      return backward_range<GeluQuick>(a, begin, n);
   }
 }
 
 void geglu_forward(float* y, const float* x, std::int64_t rows, std::int64_t half) {
   for (std::int64_t r = 0; r < rows; ++r, x += 2 * half, y += half) {
-    map(y, half, [](VecF v, VecF g) HWY_ATTR { return hn::Mul(v, GeluErf().value(g)); }, x, x + half);
+    map(
+        y, half, [](VecF v, VecF g) HWY_ATTR { return hn::Mul(v, GeluErf().value(g)); }, x, x + half);
   }
 }
 

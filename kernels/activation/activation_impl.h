@@ -1,4 +1,5 @@
-// What each device implements for activation.h: plain pointers, sizes already checked. Internal to this folder.
+// What each device implements for activation.h: plain pointers, sizes already checked. Internal to this
+// folder.
 #pragma once
 
 #include "kernels/activation/activation.h"

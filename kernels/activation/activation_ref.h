@@ -26,9 +26,12 @@ template <class T>
 T gelu(T x, Gelu kind) {
   const T root = std::sqrt(T(2) / T(M_PI));
   switch (kind) {
-    case Gelu::erf: return T(0.5) * x * std::erfc(-x / std::sqrt(T(2)));
-    case Gelu::tanh: return T(0.5) * x * (1 + std::tanh(root * (x + T(0.044715) * x * x * x)));
-    case Gelu::quick: return x * sigmoid(T(1.702) * x);
+    case Gelu::erf:
+      return T(0.5) * x * std::erfc(-x / std::sqrt(T(2)));
+    case Gelu::tanh:
+      return T(0.5) * x * (1 + std::tanh(root * (x + T(0.044715) * x * x * x)));
+    case Gelu::quick:
+      return x * sigmoid(T(1.702) * x);
   }
   return 0;
 }

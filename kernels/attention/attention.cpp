@@ -45,7 +45,7 @@ void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q
   const AttentionSize size = checked_size(name, q, k, v, spec);
   check_float(name, "o", o, q.shape());
   check_float(name, "lse", lse, {size.samples, size.heads, size.queries});
-  const AttentionTiles tiles = AttentionTiles::of(size, true);
+  const AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), true);
   Tensor scratch = c.workspace({tiles.parts, cpu::attention_forward_scratch(tiles)}, "attention tiles");
   Op op(c, name,
         {2 * size.head_flops() * double(size.samples * size.heads), all_bytes({&q, &k, &v, &o, &lse})});
@@ -66,7 +66,7 @@ void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_
   check_float(name, "dq", grads.dq, q.shape());
   check_float(name, "dk", grads.dk, k.shape());
   check_float(name, "dv", grads.dv, v.shape());
-  const AttentionTiles tiles = AttentionTiles::of(size, false);
+  const AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), false);
   Tensor scratch = c.workspace({tiles.parts, cpu::attention_backward_scratch(tiles)}, "attention tiles");
   Op op(c, name,
         {5 * size.head_flops() * double(size.samples * size.heads),

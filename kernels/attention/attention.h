@@ -5,7 +5,7 @@
 // Heads are contiguous slices of the last dimension, of any size D. H must be a multiple of Hkv; query head h
 // reads key head h / (H / Hkv) (grouped-query attention, Ainslie et al. 2023). A NaN in q, k or v reaches the
 // output. Every sum runs in an order that follows from the sizes alone: the number of threads changes no bit.
-// Scratch is O(block²) per part of the work, whatever Tq and Tk are.
+// Scratch is one tile of scores per thread (two in backward), whatever Tq and Tk are.
 #pragma once
 
 #include "kernels/common/checks.h"

@@ -30,19 +30,19 @@ struct AttentionSize {
   double head_flops() const { return 2.0 * double(width) * visible_pairs(); }  // of one product over one head
 };
 
-// How the work is cut: tiles of scores, and parts that each have scratch of their own. Part p does the tasks
-// p, p + parts, ...; the number of parts does not depend on the threads, so a plan counts the same scratch.
+// How the work is cut: into tasks of tiles of scores. Part p of the work has scratch of its own and does the
+// tasks p, p + parts, ...; a task's arithmetic does not depend on its part.
 struct AttentionTiles {
-  static constexpr std::int64_t kQueries = 128, kKeys = 256, kParts = 16;
+  static constexpr std::int64_t kQueries = 128, kKeys = 320;
   std::int64_t queries, keys;  // of one tile
   std::int64_t tasks, parts;
 
   std::int64_t scores() const { return queries * keys; }
-  static AttentionTiles of(const AttentionSize& s, bool split_queries) {
+  static AttentionTiles of(const AttentionSize& s, std::int64_t threads, bool split_queries) {
     const std::int64_t rows = std::min(s.queries, kQueries), cols = std::min(s.keys, kKeys);
     const std::int64_t row_tiles = rows == 0 ? 0 : (s.queries + rows - 1) / rows;
     const std::int64_t tasks = split_queries ? s.samples * s.heads * row_tiles : s.samples * s.kv_heads;
-    return {rows, cols, tasks, std::min(tasks, kParts)};
+    return {rows, cols, tasks, std::min(tasks, threads)};
   }
 };
 

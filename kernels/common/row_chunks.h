@@ -1,5 +1,5 @@
-// How sums over many rows are cut: into chunks whose size follows from the sizes alone, so that the order of the
-// additions, and every bit of the result, is the same for any number of threads.
+// How sums over many rows are cut: into chunks whose size follows from the sizes alone, so that the order of
+// the additions, and every bit of the result, is the same for any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -11,10 +11,13 @@ namespace rankine {
 inline constexpr std::int64_t kGrain = 16384;
 
 // `kGrain` elements as a number of items of `size` elements.
-constexpr std::int64_t grain_of(std::int64_t size) { return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, size)); }
+constexpr std::int64_t grain_of(std::int64_t size) {
+  return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, size));
+}
 
-// `rows` rows of `cols` elements in chunks of about kGrain elements; at least 64 rows, so that one partial row per
-// chunk is a small fraction of the input; at most 1024, which bounds the rounding of a chunk's fp32 sums.
+// `rows` rows of `cols` elements in chunks of about kGrain elements; at least 64 rows, so that one partial
+// row per chunk is a small fraction of the input; at most 1024, which bounds the rounding of a chunk's fp32
+// sums.
 struct RowChunks {
   std::int64_t rows, cols;
   constexpr std::int64_t height() const { return std::clamp<std::int64_t>(grain_of(cols), 64, 1024); }

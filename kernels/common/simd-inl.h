@@ -80,7 +80,8 @@ HWY_INLINE void map(float* y, std::int64_t n, const F& f, const In*... in) {
   for_vectors(n, [&](auto io, std::int64_t i) HWY_ATTR { io.put(f(io.get(in + i)...), y + i); });
 }
 
-// Decoding of half-stored rows. Highway's portable targets do not round fp16 like hardware: there, scalar code does it.
+// Decoding of half-stored rows. Highway's portable targets do not round fp16 like hardware: there, scalar
+// code does it.
 inline constexpr bool kHardwareHalf = HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128;
 HWY_INLINE void decode(float* y, const float* x, std::int64_t n) {
   std::memmove(y, x, static_cast<std::size_t>(n) * sizeof(float));
@@ -153,7 +154,8 @@ HWY_INLINE VecF silu_slope(VecF x) {
 }
 
 // The standard normal density phi(x) and distribution Phi(x). With a = |x| and w = 0.28 a / (1 + 0.28 a),
-// Phi(-a) = exp(-a^2 / 2) (1/2 - w R(w)): R is a polynomial interpolated at Chebyshev nodes. Absolute error 9e-8.
+// Phi(-a) = exp(-a^2 / 2) (1/2 - w R(w)): R is a polynomial interpolated at Chebyshev nodes. Absolute error
+// 9e-8.
 struct Normal {
   VecF density, distribution;
 };
@@ -164,8 +166,8 @@ HWY_INLINE Normal normal(VecF x) {
   const VecF k = hn::Mul(a, set(0.28F));
   const VecF w = hn::Div(k, hn::Add(k, set(1.0F)));
   VecF r = set(-0.04297745276F);
-  for (const float c : {0.1089831495F, 0.000842735654F, -0.1951797252F, -0.1377524435F, 1.105151626F, -1.763985387F,
-                        1.42479388F}) {
+  for (const float c : {0.1089831495F, 0.000842735654F, -0.1951797252F, -0.1377524435F, 1.105151626F,
+                        -1.763985387F, 1.42479388F}) {
     r = hn::MulAdd(r, w, set(c));
   }
   const VecF tail = hn::Mul(e, hn::NegMulAdd(w, r, set(0.5F)));

@@ -21,6 +21,10 @@ ConvSizes sizes_of(const Tensor& x, std::int64_t out, const Window& window) {
 Shape filter_shape(const ConvSizes& s) { return {s.out, s.window.size, s.window.size, s.in}; }
 Shape y_shape(const ConvSizes& s) { return {s.images, s.out_height, s.out_width, s.out}; }
 
+Tensor conv_workspace(const Context& c, std::string_view op, const ConvSizes& s) {
+  return c.workspace({cpu::conv2d_scratch(s, c.pool().size())}, std::string(op));
+}
+
 Cost cost_of(const ConvSizes& s, const Tensor& a, const Tensor& b, const Tensor& c) {
   const double bytes = static_cast<double>(a.bytes()) + static_cast<double>(b.bytes()) + static_cast<double>(c.bytes());
   return {2.0 * static_cast<double>(s.y_rows()) * static_cast<double>(s.out * s.taps() * s.in), bytes};
@@ -48,7 +52,7 @@ void conv2d_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
   check_weight(kName, "w", w, filter_shape(s));
   check_bias(kName, bias, s.out);
   check_float(kName, "y", y, y_shape(s));
-  Tensor scratch = gemm_workspace(c, kName);
+  Tensor scratch = conv_workspace(c, kName, s);
   Op op(c, kName, cost_of(s, x, w, y));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
@@ -64,7 +68,7 @@ void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
   check_float(kName, "dx", dx, dx.shape());
   check_weight(kName, "w", w, filter_shape(s));
   check_float(kName, "dy", dy, y_shape(s));
-  Tensor scratch = gemm_workspace(c, kName);
+  Tensor scratch = conv_workspace(c, kName, s);
   Op op(c, kName, cost_of(s, dx, w, dy));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);

@@ -1,4 +1,5 @@
 #include "kernels/conv/conv_impl.h"
+#include "kernels/conv/winograd.h"
 #include "kernels/matmul/gemm.h"
 
 namespace rankine::cpu {
@@ -43,10 +44,32 @@ void adjoint_phase(ThreadPool& pool, const ConvArgs& a, std::int64_t phase_y, st
   gemm(pool, {s.images * y.axis.grid * x.axis.grid, s.in, {&term, 1}, dx, nullptr, a.accumulate}, a.scratch);
 }
 
+// The forward map and, with the roles of x and y exchanged, its adjoint as stride-1 convolutions for winograd.h.
+WinogradSizes forward_sizes(const ConvSizes& s) {
+  return {s.images, s.height, s.width, s.in, s.out_height, s.out_width, s.out, s.window.pad_before};
+}
+WinogradSizes adjoint_sizes(const ConvSizes& s) {
+  return {s.images, s.out_height, s.out_width, s.out, s.height, s.width, s.in, 2 - s.window.pad_before};
+}
+bool use_winograd(const ConvSizes& s, const WinogradSizes& sizes) {
+  return s.window.size == 3 && s.window.stride == 1 && winograd_pays(sizes);
+}
+
 }  // namespace
+
+std::int64_t conv2d_scratch(const ConvSizes& s, std::int64_t threads) {
+  std::int64_t floats = threads * kGemmScratch;
+  for (const WinogradSizes& sizes : {forward_sizes(s), adjoint_sizes(s)}) {
+    if (use_winograd(s, sizes)) floats = std::max(floats, sizes.scratch(threads));
+  }
+  return floats;
+}
 
 void conv2d_forward(ThreadPool& pool, const ConvArgs& a) {
   const ConvSizes& s = a.sizes;
+  if (use_winograd(s, forward_sizes(s))) {
+    return winograd(pool, {a.to, a.from, a.w, a.dtype, false, a.bias, a.accumulate, forward_sizes(s), a.scratch});
+  }
   const std::int64_t k = s.taps() * s.in;
   const Term term{{windows_of(a.from, s)}, Right::by_column(a.dtype, a.w, k), k};
   gemm(pool, {s.y_rows(), s.out, {&term, 1}, {a.to, s.out}, a.bias, a.accumulate}, a.scratch);
@@ -55,6 +78,9 @@ void conv2d_forward(ThreadPool& pool, const ConvArgs& a) {
 // A strided convolution reads each input pixel with only some of its taps: which ones depends on the pixel's position
 // modulo the stride. Each such phase is a small convolution of stride 1 of its own.
 void conv2d_adjoint(ThreadPool& pool, const ConvArgs& a) {
+  if (use_winograd(a.sizes, adjoint_sizes(a.sizes))) {
+    return winograd(pool, {a.to, a.from, a.w, a.dtype, true, nullptr, a.accumulate, adjoint_sizes(a.sizes), a.scratch});
+  }
   for (int y = 0; y < a.sizes.window.stride; ++y) {
     for (int x = 0; x < a.sizes.window.stride; ++x) adjoint_phase(pool, a, y, x);
   }

@@ -32,6 +32,8 @@ struct ConvGradArgs {
 };
 
 namespace cpu {
+// Floats of scratch that the CPU's forward and adjoint need.
+std::int64_t conv2d_scratch(const ConvSizes& sizes, std::int64_t threads);
 void conv2d_forward(ThreadPool& pool, const ConvArgs& a);
 void conv2d_adjoint(ThreadPool& pool, const ConvArgs& a);
 void conv2d_weight_grad(ThreadPool& pool, const ConvGradArgs& a);

@@ -135,7 +135,8 @@ void add_per_sample(const Context& c, Tensor& y, const Tensor& v) {
   Op op(c, "add_per_sample", {double(y.numel()), kWord * double(2 * y.numel() + v.numel())});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::add_per_sample(kDefaultStream, y.data<float>(), v.data<float>(), size);
+    if (c.device().is_cuda())
+      return cuda::add_per_sample(kDefaultStream, y.data<float>(), v.data<float>(), size);
   }
   cpu::add_per_sample(c.pool(), y.data<float>(), v.data<float>(), size);
 }
@@ -215,8 +216,8 @@ void split_channels(const Context& c, Tensor& a, Tensor& b, const Tensor& y) {
   cpu::split_channels(c.pool(), a.data<float>(), b.data<float>(), y.data<float>(), size);
 }
 
-void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const Tensor& x, std::span<const float> b,
-                    const Tensor& z) {
+void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const Tensor& x,
+                    std::span<const float> b, const Tensor& z) {
   require<ShapeError>(x.defined() && x.shape().rank() >= 1, "mix_per_sample: expected x of samples (N, ...)");
   check_float("mix_per_sample", "x", x, x.shape());
   check_float("mix_per_sample", "z", z, x.shape());
@@ -227,7 +228,8 @@ void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const
   const std::int64_t n = x.numel();
   Op op(c, "mix_per_sample", {3.0 * double(n), 3 * kWord * double(n)});
   if (op.planned() || n == 0) return;
-  const SampleMix args{y.data<float>(), a.data(), x.data<float>(), b.data(), z.data<float>(), x.dim(0), n / x.dim(0)};
+  const SampleMix args{y.data<float>(), a.data(), x.data<float>(), b.data(),
+                       z.data<float>(), x.dim(0), n / x.dim(0)};
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) return cuda::mix_per_sample(kDefaultStream, args);
   }

@@ -1,18 +1,19 @@
-// Elementwise operations and broadcasts over rows. All tensors fp32 unless said; y may be the same tensor as x.
-// Each reads its inputs once and writes its output once.
+// Elementwise operations and broadcasts over rows. All tensors fp32 unless said; y may be the same tensor as
+// x. Each reads its inputs once and writes its output once.
 #pragma once
 
 #include "kernels/common/checks.h"
 
 namespace rankine {
 
-void fill(const Context& c, Tensor& y, float value);                       // y = value
-void copy(const Context& c, Tensor& y, const Tensor& x);                   // y = x, same shape; converts f32/f16/bf16
-void scale(const Context& c, Tensor& y, const Tensor& x, float s);         // y = s x
-void add(const Context& c, Tensor& y, const Tensor& a, const Tensor& b);   // y = a + b
-void add_scaled(const Context& c, Tensor& y, const Tensor& x, float s);    // y += s x
-void multiply(const Context& c, Tensor& y, const Tensor& a, const Tensor& b);         // y = a * b
-void lerp(const Context& c, Tensor& y, const Tensor& x, float weight);     // y += weight (x - y): moving averages
+void fill(const Context& c, Tensor& y, float value);      // y = value
+void copy(const Context& c, Tensor& y, const Tensor& x);  // y = x, same shape; converts f32/f16/bf16
+void scale(const Context& c, Tensor& y, const Tensor& x, float s);             // y = s x
+void add(const Context& c, Tensor& y, const Tensor& a, const Tensor& b);       // y = a + b
+void add_scaled(const Context& c, Tensor& y, const Tensor& x, float s);        // y += s x
+void multiply(const Context& c, Tensor& y, const Tensor& a, const Tensor& b);  // y = a * b
+void lerp(const Context& c, Tensor& y, const Tensor& x,
+          float weight);  // y += weight (x - y): moving averages
 
 // y (N, ..., C) += v (N, C): one vector per sample, e.g. the time embedding on a feature map.
 void add_per_sample(const Context& c, Tensor& y, const Tensor& v);
@@ -31,7 +32,7 @@ void split_channels(const Context& c, Tensor& a, Tensor& b, const Tensor& y);
 
 // y[n, ...] = a[n] * x[n, ...] + b[n] * z[n, ...], with host arrays a and b of N factors: the noising
 // x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, and the v-prediction target.
-void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const Tensor& x, std::span<const float> b,
-                    const Tensor& z);
+void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const Tensor& x,
+                    std::span<const float> b, const Tensor& z);
 
 }  // namespace rankine

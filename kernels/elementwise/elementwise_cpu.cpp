@@ -17,22 +17,29 @@ void fill(float* y, std::int64_t n, float value) {
   map(y, n, [v = set(value)]() HWY_ATTR { return v; });
 }
 void scale(float* y, const float* x, std::int64_t n, float s) {
-  map(y, n, [f = set(s)](VecF a) HWY_ATTR { return hn::Mul(a, f); }, x);
+  map(
+      y, n, [f = set(s)](VecF a) HWY_ATTR { return hn::Mul(a, f); }, x);
 }
 void add(float* y, const float* a, const float* b, std::int64_t n) {
-  map(y, n, [](VecF p, VecF q) HWY_ATTR { return hn::Add(p, q); }, a, b);
+  map(
+      y, n, [](VecF p, VecF q) HWY_ATTR { return hn::Add(p, q); }, a, b);
 }
 void add_scaled(float* y, const float* x, std::int64_t n, float s) {
-  map(y, n, [f = set(s)](VecF p, VecF q) HWY_ATTR { return hn::MulAdd(q, f, p); }, y, x);
+  map(
+      y, n, [f = set(s)](VecF p, VecF q) HWY_ATTR { return hn::MulAdd(q, f, p); }, y, x);
 }
 void multiply(float* y, const float* a, const float* b, std::int64_t n) {
-  map(y, n, [](VecF p, VecF q) HWY_ATTR { return hn::Mul(p, q); }, a, b);
+  map(
+      y, n, [](VecF p, VecF q) HWY_ATTR { return hn::Mul(p, q); }, a, b);
 }
 void lerp(float* y, const float* x, std::int64_t n, float weight) {
-  map(y, n, [w = set(weight)](VecF p, VecF q) HWY_ATTR { return hn::MulAdd(w, hn::Sub(q, p), p); }, y, x);
+  map(
+      y, n, [w = set(weight)](VecF p, VecF q) HWY_ATTR { return hn::MulAdd(w, hn::Sub(q, p), p); }, y, x);
 }
 void mix(float* y, const float* x, const float* z, std::int64_t n, float a, float b) {
-  map(y, n, [f = set(a), g = set(b)](VecF p, VecF q) HWY_ATTR { return hn::MulAdd(f, p, hn::Mul(g, q)); }, x, z);
+  map(
+      y, n, [f = set(a), g = set(b)](VecF p, VecF q) HWY_ATTR { return hn::MulAdd(f, p, hn::Mul(g, q)); }, x,
+      z);
 }
 void from_half(float* y, const Half* x, std::int64_t n) { decode(y, x, n); }
 void from_bfloat(float* y, const BFloat16* x, std::int64_t n) { decode(y, x, n); }
@@ -106,9 +113,8 @@ void copy_range(void* y, DType dtype, Typed x, std::int64_t begin, std::int64_t 
 }  // namespace
 
 void copy(ThreadPool& pool, void* y, DType dtype, Typed x, std::int64_t n) {
-  pool.parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    copy_range(y, dtype, x, begin, end - begin);
-  });
+  pool.parallel_for(
+      n, kGrain, [&](std::int64_t begin, std::int64_t end) { copy_range(y, dtype, x, begin, end - begin); });
 }
 
 void scale(ThreadPool& pool, float* y, const float* x, std::int64_t n, float s) {
@@ -163,11 +169,13 @@ void add_per_sample(ThreadPool& pool, float* y, const float* v, SampleMap size) 
 
 void sum_per_sample(ThreadPool& pool, const SampleSums& args) {
   const SampleMap& size = args.size;
-  column_sums(pool, {args.out, args.x, args.partial, size.samples, size.space, size.channels, Write::overwrite});
+  column_sums(pool,
+              {args.out, args.x, args.partial, size.samples, size.space, size.channels, Write::overwrite});
 }
 
 // Both run over the elements of the table, all samples per range: the table's part stays in cache.
-void add_to_each_sample(ThreadPool& pool, float* y, const float* table, std::int64_t samples, std::int64_t each) {
+void add_to_each_sample(ThreadPool& pool, float* y, const float* table, std::int64_t samples,
+                        std::int64_t each) {
   pool.parallel_for(each, grain_of(samples), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t s = 0; s < samples; ++s) {
       float* row = y + s * each + begin;
@@ -176,7 +184,8 @@ void add_to_each_sample(ThreadPool& pool, float* y, const float* table, std::int
   });
 }
 
-void sum_over_samples(ThreadPool& pool, float* dtable, const float* dy, std::int64_t samples, std::int64_t each) {
+void sum_over_samples(ThreadPool& pool, float* dtable, const float* dy, std::int64_t samples,
+                      std::int64_t each) {
   pool.parallel_for(each, grain_of(samples), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t s = 0; s < samples; ++s) {
       HWY_DYNAMIC_DISPATCH(add)(dtable + begin, dtable + begin, dy + s * each + begin, end - begin);

@@ -1,4 +1,5 @@
-// What each device implements for elementwise.h: plain pointers, sizes already checked. Internal to this folder.
+// What each device implements for elementwise.h: plain pointers, sizes already checked. Internal to this
+// folder.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -42,8 +43,10 @@ void lerp(ThreadPool& pool, float* y, const float* x, std::int64_t n, float weig
 void add_per_sample(ThreadPool& pool, float* y, const float* v, SampleMap size);
 void multiply_per_sample(ThreadPool& pool, float* y, const float* v, SampleMap size);
 void sum_per_sample(ThreadPool& pool, const SampleSums& args);
-void add_to_each_sample(ThreadPool& pool, float* y, const float* table, std::int64_t samples, std::int64_t each);
-void sum_over_samples(ThreadPool& pool, float* dtable, const float* dy, std::int64_t samples, std::int64_t each);
+void add_to_each_sample(ThreadPool& pool, float* y, const float* table, std::int64_t samples,
+                        std::int64_t each);
+void sum_over_samples(ThreadPool& pool, float* dtable, const float* dy, std::int64_t samples,
+                      std::int64_t each);
 void concat_channels(ThreadPool& pool, float* y, const float* a, const float* b, ChannelSplit size);
 void split_channels(ThreadPool& pool, float* a, float* b, const float* y, ChannelSplit size);
 void mix_per_sample(ThreadPool& pool, const SampleMix& args);
@@ -59,8 +62,10 @@ void multiply(CudaStream stream, float* y, const float* a, const float* b, std::
 void lerp(CudaStream stream, float* y, const float* x, std::int64_t n, float weight);
 void add_per_sample(CudaStream stream, float* y, const float* v, SampleMap size);
 void sum_per_sample(CudaStream stream, const SampleSums& args);
-void add_to_each_sample(CudaStream stream, float* y, const float* table, std::int64_t samples, std::int64_t each);
-void sum_over_samples(CudaStream stream, float* dtable, const float* dy, std::int64_t samples, std::int64_t each);
+void add_to_each_sample(CudaStream stream, float* y, const float* table, std::int64_t samples,
+                        std::int64_t each);
+void sum_over_samples(CudaStream stream, float* dtable, const float* dy, std::int64_t samples,
+                      std::int64_t each);
 void concat_channels(CudaStream stream, float* y, const float* a, const float* b, ChannelSplit size);
 void split_channels(CudaStream stream, float* a, float* b, const float* y, ChannelSplit size);
 void mix_per_sample(CudaStream stream, const SampleMix& args);

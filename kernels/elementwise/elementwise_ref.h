@@ -39,7 +39,8 @@ Values<T> lerp(const Values<T>& y, const Values<T>& x, T weight) {
 
 // y (samples, space, channels) + v (samples, channels)
 template <class T>
-Values<T> add_per_sample(const Values<T>& y, const Values<T>& v, std::int64_t samples, std::int64_t channels) {
+Values<T> add_per_sample(const Values<T>& y, const Values<T>& v, std::int64_t samples,
+                         std::int64_t channels) {
   Values<T> out(y);
   const std::int64_t each = std::int64_t(y.size()) / samples;
   for (std::int64_t i = 0; i < std::int64_t(y.size()); ++i) out[i] += v[i / each * channels + i % channels];
@@ -47,7 +48,8 @@ Values<T> add_per_sample(const Values<T>& y, const Values<T>& v, std::int64_t sa
 }
 
 template <class T>
-Values<T> multiply_per_sample(const Values<T>& y, const Values<T>& v, std::int64_t samples, std::int64_t channels) {
+Values<T> multiply_per_sample(const Values<T>& y, const Values<T>& v, std::int64_t samples,
+                              std::int64_t channels) {
   Values<T> out(y);
   const std::int64_t each = std::int64_t(y.size()) / samples;
   for (std::int64_t i = 0; i < std::int64_t(y.size()); ++i) out[i] *= v[i / each * channels + i % channels];
@@ -89,7 +91,8 @@ Values<T> concat_channels(const Values<T>& a, const Values<T>& b, std::int64_t r
 }
 
 template <class T>
-Values<T> mix_per_sample(std::span<const float> a, const Values<T>& x, std::span<const float> b, const Values<T>& z) {
+Values<T> mix_per_sample(std::span<const float> a, const Values<T>& x, std::span<const float> b,
+                         const Values<T>& z) {
   Values<T> y(x.size());
   const std::size_t each = x.size() / a.size();
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = T(a[i / each]) * x[i] + T(b[i / each]) * z[i];

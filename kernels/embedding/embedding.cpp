@@ -10,7 +10,8 @@ void check_lookup(std::string_view op, const Tensor& y, const Tensor& table, con
   require<ShapeError>(table.defined() && table.shape().rank() == 2, op, ": expected a table (V, C), got ",
                       table.defined() ? table.shape().to_string() : "an undefined tensor");
   check_dtype(op, "ids", ids, DType::i32);
-  require<ShapeError>(ids.shape().rank() < Shape::kMaxRank, op, ": ids have too many dimensions: ", ids.shape());
+  require<ShapeError>(ids.shape().rank() < Shape::kMaxRank, op,
+                      ": ids have too many dimensions: ", ids.shape());
   std::array<std::int64_t, Shape::kMaxRank> dims{};
   const auto leading = ids.shape().dims();
   std::copy(leading.begin(), leading.end(), dims.begin());
@@ -40,14 +41,15 @@ void embedding_weight_grad(const Context& c, Tensor& dtable, const Tensor& dy, c
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
   cpu::check_ids(kName, ids.data<std::int32_t>(), ids.numel(), dtable.dim(0));
-  cpu::embedding_weight_grad(c.pool(), dtable.data<float>(), dy.data<float>(), ids.data<std::int32_t>(), ids.numel(),
-                             dtable.dim(1));
+  cpu::embedding_weight_grad(c.pool(), dtable.data<float>(), dy.data<float>(), ids.data<std::int32_t>(),
+                             ids.numel(), dtable.dim(1));
 }
 
 void timestep_embedding(const Context& c, Tensor& y, const Tensor& t, float max_period) {
   constexpr std::string_view kName = "timestep_embedding";
   require<ShapeError>(y.defined() && y.shape().rank() == 2 && y.cols() % 2 == 0, kName,
-                      ": expected y (N, 2 half), got ", y.defined() ? y.shape().to_string() : "an undefined tensor");
+                      ": expected y (N, 2 half), got ",
+                      y.defined() ? y.shape().to_string() : "an undefined tensor");
   check_dtype(kName, "y", y, DType::f32);
   check_float(kName, "t", t, {y.dim(0)});
   require<ShapeError>(max_period > 0, kName, ": max_period must be positive, got ", max_period);

@@ -16,8 +16,10 @@ namespace rankine::HWY_NAMESPACE {
 namespace {
 
 template <class T>
-HWY_INLINE void gather(float* y, const void* table, const std::int32_t* ids, std::int64_t n, std::int64_t cols) {
-  for (std::int64_t i = 0; i < n; ++i) decode(y + i * cols, static_cast<const T*>(table) + ids[i] * cols, cols);
+HWY_INLINE void gather(float* y, const void* table, const std::int32_t* ids, std::int64_t n,
+                       std::int64_t cols) {
+  for (std::int64_t i = 0; i < n; ++i)
+    decode(y + i * cols, static_cast<const T*>(table) + ids[i] * cols, cols);
 }
 void gather_f32(float* y, const void* table, const std::int32_t* ids, std::int64_t n, std::int64_t cols) {
   gather<float>(y, table, ids, n, cols);
@@ -47,7 +49,8 @@ void check_ids(std::string_view op, const std::int32_t* ids, std::int64_t n, std
   }
 }
 
-void embedding_forward(ThreadPool& pool, float* y, const Tensor& table, const std::int32_t* ids, std::int64_t n) {
+void embedding_forward(ThreadPool& pool, float* y, const Tensor& table, const std::int32_t* ids,
+                       std::int64_t n) {
   const std::int64_t cols = table.dim(1);
   const void* data = table.raw();
   const auto gather = table.dtype() == DType::f32   ? HWY_DYNAMIC_DISPATCH(gather_f32)
@@ -59,8 +62,8 @@ void embedding_forward(ThreadPool& pool, float* y, const Tensor& table, const st
 }
 
 // Threads share out the columns, so that every row of the table gets its terms in the order of the ids.
-void embedding_weight_grad(ThreadPool& pool, float* dtable, const float* dy, const std::int32_t* ids, std::int64_t n,
-                           std::int64_t cols) {
+void embedding_weight_grad(ThreadPool& pool, float* dtable, const float* dy, const std::int32_t* ids,
+                           std::int64_t n, std::int64_t cols) {
   pool.parallel_for(cols, grain_of(n), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = 0; i < n; ++i) {
       float* row = dtable + ids[i] * cols;

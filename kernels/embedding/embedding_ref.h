@@ -8,9 +8,11 @@
 namespace rankine::ref {
 
 template <class T>
-std::vector<T> embedding(const std::vector<T>& table, const std::vector<std::int32_t>& ids, std::int64_t cols) {
+std::vector<T> embedding(const std::vector<T>& table, const std::vector<std::int32_t>& ids,
+                         std::int64_t cols) {
   std::vector<T> y;
-  for (const std::int32_t id : ids) y.insert(y.end(), table.begin() + id * cols, table.begin() + (id + 1) * cols);
+  for (const std::int32_t id : ids)
+    y.insert(y.end(), table.begin() + id * cols, table.begin() + (id + 1) * cols);
   return y;
 }
 

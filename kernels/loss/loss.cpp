@@ -7,8 +7,10 @@ namespace {
 
 constexpr double kWord = sizeof(float);
 
-void check_samples(std::string_view op, std::string_view what, const Tensor& t, const Tensor& loss, std::size_t weights) {
-  require<ShapeError>(t.defined() && t.shape().rank() >= 1, op, ": expected ", what, " of samples (N, ...), got ",
+void check_samples(std::string_view op, std::string_view what, const Tensor& t, const Tensor& loss,
+                   std::size_t weights) {
+  require<ShapeError>(t.defined() && t.shape().rank() >= 1, op, ": expected ", what,
+                      " of samples (N, ...), got ",
                       t.defined() ? t.shape().to_string() : "an undefined tensor");
   check_dtype(op, what, t, DType::f32);
   check_float(op, "loss", loss, {t.dim(0)});
@@ -38,7 +40,8 @@ void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor
   check_samples(kName, "pred", pred, loss, weight.size());
   check_float(kName, "target", target, pred.shape());
   if (dpred.defined()) check_float(kName, "dpred", dpred, pred.shape());
-  require<ShapeError>(spec.kind == Regression::mse || spec.c > 0, kName, ": c must be positive, got ", spec.c);
+  require<ShapeError>(spec.kind == Regression::mse || spec.c > 0, kName, ": c must be positive, got ",
+                      spec.c);
   const std::int64_t samples = pred.dim(0), n = pred.numel();
   RegressionArgs args{};
   args.samples = samples;
@@ -67,8 +70,8 @@ void kl_normal_loss(const Context& c, Tensor& loss, Tensor& dmoments, const Tens
   Op op(c, kName, {5.0 * double(moments.numel()), 3 * kWord * double(moments.numel())});
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::kl_normal_loss(c.pool(), {loss.data<float>(), dmoments.data<float>(), moments.data<float>(), weight.data(),
-                                 static_cast<double*>(partial.raw()), size});
+  cpu::kl_normal_loss(c.pool(), {loss.data<float>(), dmoments.data<float>(), moments.data<float>(),
+                                 weight.data(), static_cast<double*>(partial.raw()), size});
 }
 
 void sample_posterior(const Context& c, Tensor& z, const Tensor& moments, const Tensor& eps) {

@@ -16,14 +16,14 @@ struct RegressionSpec {
   float c = 0.1F;  // > 0; not used by mse
 };
 // pred, target, dpred (N, ...). loss (N) = per sample, the mean over its elements times weight[n].
-// dpred = d(sum_n loss[n]) / d pred; the caller puts 1/samples into weight. loss and dpred are overwritten; dpred may be
-// the same tensor as pred, or undefined when only the value is wanted.
+// dpred = d(sum_n loss[n]) / d pred; the caller puts 1/samples into weight. loss and dpred are overwritten;
+// dpred may be the same tensor as pred, or undefined when only the value is wanted.
 void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor& pred, const Tensor& target,
                      std::span<const float> weight, const RegressionSpec& spec);
 
-// KL(N(mean, exp(logvar)) || N(0, 1)) of a diagonal Gaussian: moments (N, h, w, 2Z) = [mean | logvar] on the last
-// dimension, logvar clamped to [-30, 20]. loss (N) = weight[n] * sum over latent elements of
-// 0.5 (mean² + exp(logvar) - 1 - logvar) / (h w Z);  dmoments is *added to*. Where logvar is clamped its gradient is 0.
+// KL(N(mean, exp(logvar)) || N(0, 1)) of a diagonal Gaussian: moments (N, h, w, 2Z) = [mean | logvar] on the
+// last dimension, logvar clamped to [-30, 20]. loss (N) = weight[n] * sum over latent elements of 0.5 (mean²
+// + exp(logvar) - 1 - logvar) / (h w Z);  dmoments is *added to*. Where logvar is clamped its gradient is 0.
 void kl_normal_loss(const Context& c, Tensor& loss, Tensor& dmoments, const Tensor& moments,
                     std::span<const float> weight);
 

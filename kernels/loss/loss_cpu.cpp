@@ -31,16 +31,20 @@ double regression_range(const RegressionArgs& a, std::int64_t begin, std::int64_
 
 double regression_chunk(const RegressionArgs& a, std::int64_t begin, std::int64_t end, float grad_scale) {
   switch (a.spec.kind) {
-    case Regression::mse: return regression_range<Regression::mse>(a, begin, end, grad_scale);
-    case Regression::huber: return regression_range<Regression::huber>(a, begin, end, grad_scale);
-    case Regression::smooth_l1: return regression_range<Regression::smooth_l1>(a, begin, end, grad_scale);
+    case Regression::mse:
+      return regression_range<Regression::mse>(a, begin, end, grad_scale);
+    case Regression::huber:
+      return regression_range<Regression::huber>(a, begin, end, grad_scale);
+    case Regression::smooth_l1:
+      return regression_range<Regression::smooth_l1>(a, begin, end, grad_scale);
   }
   return 0;
 }
 
 // loss[n] = scale[n] times the sum of the sample's partial sums, in order.
 template <class Scale>
-void finish_loss(float* loss, const double* partial, std::int64_t samples, std::int64_t chunks, const Scale& scale) {
+void finish_loss(float* loss, const double* partial, std::int64_t samples, std::int64_t chunks,
+                 const Scale& scale) {
   for (std::int64_t n = 0; n < samples; ++n) {
     double sum = 0;
     for (std::int64_t k = 0; k < chunks; ++k) sum += partial[n * chunks + k];
@@ -56,12 +60,14 @@ bool inside_clamp(float x) { return x >= kMinLogVariance && x <= kMaxLogVariance
 void regression_loss(ThreadPool& pool, const RegressionArgs& a) {
   const std::int64_t chunks = a.chunks();
   const auto scale = [&](std::int64_t n) { return double(a.weight[n]) / double(a.each); };
-  pool.parallel_for(a.samples * chunks, grain_of(std::min(kGrain, a.each)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t n = i / chunks, first = n * a.each + i % chunks * kGrain;
-      a.partial[i] = regression_chunk(a, first, std::min(first + kGrain, (n + 1) * a.each), float(scale(n)));
-    }
-  });
+  pool.parallel_for(
+      a.samples * chunks, grain_of(std::min(kGrain, a.each)), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t n = i / chunks, first = n * a.each + i % chunks * kGrain;
+          a.partial[i] =
+              regression_chunk(a, first, std::min(first + kGrain, (n + 1) * a.each), float(scale(n)));
+        }
+      });
   finish_loss(a.loss, a.partial, a.samples, chunks, scale);
 }
 
@@ -69,7 +75,9 @@ void kl_normal_loss(ThreadPool& pool, const KlArgs& a) {
   const LatentSize& size = a.size;
   const RowChunks chunks = size.chunks();
   const std::int64_t count = chunks.count(), width = 2 * size.channels;
-  const auto scale = [&](std::int64_t n) { return double(a.weight[n]) / double(size.pixels * size.channels); };
+  const auto scale = [&](std::int64_t n) {
+    return double(a.weight[n]) / double(size.pixels * size.channels);
+  };
   pool.parallel_for(size.samples * count, chunks.grain(), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t n = i / count;
@@ -94,25 +102,28 @@ void kl_normal_loss(ThreadPool& pool, const KlArgs& a) {
 
 void sample_posterior(ThreadPool& pool, float* z, const float* moments, const float* eps, LatentSize size) {
   const std::int64_t channels = size.channels;
-  pool.parallel_for(size.samples * size.pixels, grain_of(16 * channels), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * channels; i < end * channels; ++i) {
-      const float* m = moments + i / channels * 2 * channels + i % channels;
-      z[i] = m[0] + std::exp(0.5F * clamp_log_variance(m[channels])) * eps[i];
-    }
-  });
+  pool.parallel_for(size.samples * size.pixels, grain_of(16 * channels),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t i = begin * channels; i < end * channels; ++i) {
+                        const float* m = moments + i / channels * 2 * channels + i % channels;
+                        z[i] = m[0] + std::exp(0.5F * clamp_log_variance(m[channels])) * eps[i];
+                      }
+                    });
 }
 
 void sample_posterior_backward(ThreadPool& pool, const PosteriorGrad& a, LatentSize size) {
   const std::int64_t channels = size.channels;
-  pool.parallel_for(size.samples * size.pixels, grain_of(16 * channels), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * channels; i < end * channels; ++i) {
-      const std::int64_t at = i / channels * 2 * channels + i % channels;
-      const float log_variance = a.moments[at + channels];
-      const float deviation = std::exp(0.5F * clamp_log_variance(log_variance));
-      a.dmoments[at] = a.dz[i];
-      a.dmoments[at + channels] = inside_clamp(log_variance) ? 0.5F * deviation * a.eps[i] * a.dz[i] : 0.0F;
-    }
-  });
+  pool.parallel_for(size.samples * size.pixels, grain_of(16 * channels),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t i = begin * channels; i < end * channels; ++i) {
+                        const std::int64_t at = i / channels * 2 * channels + i % channels;
+                        const float log_variance = a.moments[at + channels];
+                        const float deviation = std::exp(0.5F * clamp_log_variance(log_variance));
+                        a.dmoments[at] = a.dz[i];
+                        a.dmoments[at + channels] =
+                            inside_clamp(log_variance) ? 0.5F * deviation * a.eps[i] * a.dz[i] : 0.0F;
+                      }
+                    });
 }
 
 }  // namespace rankine::cpu

@@ -21,6 +21,13 @@
 
 namespace rankine::cpu {
 
+// Block sizes: a block of B (half a MB) stays in the second-level cache, a strip of A in the first. A block has about
+// kBlockK rows; up to kBlockSlack more, so that the extra columns of an adapter do not open another block.
+inline constexpr std::int64_t kBlockK = 320, kBlockSlack = 64, kBlockN = 320;
+inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
+// Floats from row to row in a strip of A: an odd number of cache lines, so that rows do not share cache sets.
+inline constexpr std::int64_t kStripPitch = kBlockDepth + 16;
+
 // One spatial axis of a gather: grid point g and tap t read source coordinate g * step + first + t * delta;
 // a coordinate outside [0, extent) reads zeros.
 struct Axis {
@@ -45,6 +52,7 @@ struct Gather {
 struct Left {
   Gather rows;              // A = the gathered matrix, or
   bool transposed = false;  // A (M, K) = rows (K, M)ᵀ, of a plain matrix
+  bool in_place = false;    // plain rows of pitch kStripPitch, the only term, K <= kBlockDepth: used without a copy
 };
 
 // Right side of a term: B (K, N), times `scale`.
@@ -104,12 +112,8 @@ struct Gemm {
   }
 };
 
-// Block sizes: a block of B (half a MB) stays in the second-level cache, a strip of A in the first. A block has about
-// kBlockK rows; up to kBlockSlack more, so that the extra columns of an adapter do not open another block.
-inline constexpr std::int64_t kBlockK = 320, kBlockSlack = 64, kBlockN = 320;
-inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
 // Floats of scratch that one thread needs for products of any size.
-inline constexpr std::int64_t kGemmScratch = kBlockDepth * kBlockN + 16 * (kBlockDepth + 16) + kBlockN;
+inline constexpr std::int64_t kGemmScratch = kBlockDepth * kBlockN + 16 * kStripPitch + kBlockN;
 
 // How many of `threads` are worth waking for a product of that many FLOPs.
 std::int64_t useful_threads(double flops, std::int64_t threads);

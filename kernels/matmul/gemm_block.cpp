@@ -36,18 +36,24 @@ HWY_INLINE void pack_panels(const Gemm& g, Range ks, Range cols, float* panels, 
 // All tiles of C[rows, cols] for one block of K.
 HWY_INLINE void multiply_strips(const Gemm& g, Range ks, Range rows, Range cols, const float* panels, float* strip) {
   const bool transposed = !g.terms.empty() && g.terms[0].a.transposed;
+  const bool in_place = !g.terms.empty() && g.terms[0].a.in_place;
   const bool first = ks.begin == 0;
   const std::int64_t strips = (rows.size() + kTileRows - 1) / kTileRows;
   for (std::int64_t s = 0; s < strips; ++s) {
     const Range part = cpu::part_of(rows.size(), s, strips);
     const Range r{rows.begin + part.begin, rows.begin + part.end};
-    for_terms(g, ks, [&](const Term& term, Range local, std::int64_t at) HWY_ATTR {
-      pack_left(strip, at, term.a, r, local);
-    });
+    const float* a = strip;
+    if (in_place) {
+      a = g.terms[0].a.rows.data + r.begin * kStripPitch + ks.begin;
+    } else {
+      for_terms(g, ks, [&](const Term& term, Range local, std::int64_t at) HWY_ATTR {
+        pack_left(strip, at, term.a, r, local);
+      });
+    }
     float* c[kTileRows];
     for (std::int64_t i = 0; i < r.size(); ++i) c[i] = g.c.row(r.begin + i);
     const TileFn narrow = tile_function(r.size(), 1, transposed), wide = tile_function(r.size(), 2, transposed);
-    Tile t{strip, panels, ks.size(), c, cols.begin, 0, first ? g.bias : nullptr, g.accumulate || !first};
+    Tile t{a, panels, ks.size(), c, cols.begin, 0, first ? g.bias : nullptr, g.accumulate || !first};
     while (t.column < cols.end) {
       const std::int64_t width = panel_width(cols.end - t.column);
       t.columns = std::min(width, cols.end - t.column);

@@ -100,14 +100,18 @@ HWY_INLINE VecF load_quads(const Stored<T>* const* rows) {
 }
 
 // Transposes as many whole groups of four elements as there are: a 4x4 transpose inside the blocks leaves whole columns.
-// Advances `rows`; returns the number of elements done.
+// Advances `rows`; returns the number of elements done. Rows `ahead` elements further on are needed next.
 template <class T>
 HWY_INLINE std::int64_t transpose_quads(float* HWY_RESTRICT y, std::int64_t width, const Stored<T>** rows,
-                                        std::int64_t k, float scale) {
+                                        std::int64_t k, float scale, std::int64_t ahead) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
   const F32 d;
   const VecF s = set(scale);
   std::int64_t i = 0;
   for (; i + 4 <= k; i += 4, y += 4 * width) {
+    if (i % kLine == 0) {
+      for (int lane = 0; lane < kLanes; ++lane) hwy::Prefetch(rows[lane] + ahead);
+    }
     const VecF r0 = hn::Mul(s, load_quads<T>(rows)), r1 = hn::Mul(s, load_quads<T>(rows + 1));
     const VecF r2 = hn::Mul(s, load_quads<T>(rows + 2)), r3 = hn::Mul(s, load_quads<T>(rows + 3));
     const VecF t0 = hn::InterleaveLower(d, r0, r2), t1 = hn::InterleaveUpper(d, r0, r2);
@@ -122,15 +126,16 @@ HWY_INLINE std::int64_t transpose_quads(float* HWY_RESTRICT y, std::int64_t widt
 }
 #else
 template <class T>
-std::int64_t transpose_quads(float*, std::int64_t, const Stored<T>**, std::int64_t, float) {
+std::int64_t transpose_quads(float*, std::int64_t, const Stored<T>**, std::int64_t, float, std::int64_t) {
   return 0;
 }
 #endif
 
 // kLanes rows of K-contiguous elements become one panel vector per k: y[k * width + row].
 template <class T>
-HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>** rows, std::int64_t k, float scale) {
-  const std::int64_t done = transpose_quads<T>(y, width, rows, k, scale);
+HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>** rows, std::int64_t k, float scale,
+                                std::int64_t ahead) {
+  const std::int64_t done = transpose_quads<T>(y, width, rows, k, scale, ahead);
   for (std::int64_t i = done; i < k; ++i) {
     for (int lane = 0; lane < kLanes; ++lane) y[i * width + lane] = scale * decode_one<T>(rows[lane][i - done]);
   }
@@ -158,7 +163,8 @@ void pack_by_column(const PanelBlock& p, const Right& b, Range ks) {
     for (std::int64_t v = 0; v < width; v += kLanes) {
       const Stored<T>* rows[kLanes];
       for (std::int64_t i = 0; i < kLanes; ++i) rows[i] = n + v + i < p.cols.end ? base + (n + v + i) * b.pitch : kZeros;
-      transpose_panel<T>(panel + p.at * width + v, width, rows, ks.size(), b.scale);
+      const std::int64_t ahead = n + v + 2 * kLanes <= p.cols.end ? kLanes * b.pitch : 0;
+      transpose_panel<T>(panel + p.at * width + v, width, rows, ks.size(), b.scale, ahead);
     }
     panel += p.depth * width;
     n += width;
@@ -188,13 +194,20 @@ HWY_INLINE void scatter_row(const PanelBlock& p, std::int64_t k, const Stored<T>
   }
 }
 
+// Where row k of B starts, in elements.
+HWY_INLINE std::int64_t row_offset(const Right& b, std::int64_t k) {
+  const std::int64_t tap = k / b.tap_rows;
+  return b.first + (tap / b.taps_x) * b.tap_y + (tap % b.taps_x) * b.tap_x + (k % b.tap_rows) * b.pitch;
+}
+
 template <class T>
 void pack_by_row(const PanelBlock& p, const Right& b, Range ks) {
+  constexpr std::int64_t kAhead = 8;
+  const auto* base = static_cast<const Stored<T>*>(b.data) + p.cols.begin;
   for (std::int64_t k = ks.begin; k < ks.end; ++k) {
-    const std::int64_t tap = k / b.tap_rows;
-    const std::int64_t offset =
-        b.first + (tap / b.taps_x) * b.tap_y + (tap % b.taps_x) * b.tap_x + (k % b.tap_rows) * b.pitch;
-    scatter_row<T>(p, k - ks.begin, static_cast<const Stored<T>*>(b.data) + offset + p.cols.begin, b.scale);
+    const auto* ahead = base + row_offset(b, std::min(k + kAhead, ks.end - 1));
+    for (std::int64_t i = 0; i < p.cols.size(); i += static_cast<std::int64_t>(64 / sizeof(T))) hwy::Prefetch(ahead + i);
+    scatter_row<T>(p, k - ks.begin, base + row_offset(b, k), b.scale);
   }
 }
 

@@ -20,9 +20,8 @@ inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(F32()));
 // Rows x 2 vectors of accumulators: 28 of 32 registers, or 12 of 16.
 inline constexpr int kTileRows = kLanes == 16 || HWY_ARCH_ARM_A64 ? 14 : 6;
 inline constexpr int kTileCols = 2 * kLanes;
-// A strip of A is packed as kTileRows rows of kStripPitch floats (an odd number of cache lines, so that rows do not
-// share cache sets), or, transposed, as one row of kStripWidth floats per k.
-inline constexpr std::int64_t kStripPitch = cpu::kBlockDepth + 16;
+using cpu::kStripPitch;
+// A transposed strip has one row of kStripWidth floats per k.
 inline constexpr std::int64_t kStripWidth = 16;
 
 struct Tile {

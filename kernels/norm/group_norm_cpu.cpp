@@ -9,9 +9,9 @@
 
 #include "kernels/common/simd-inl.h"
 
-// Channels-last: a pixel is a row of channels, so all inner loops run over channels with factors per channel, and only
-// the small (sample, channel) tables know about groups. Sums run over chunks of rows (row_chunks.h), which spreads even
-// one sample over all threads.
+// Channels-last: a pixel is a row of channels, so all inner loops run over channels with factors per channel,
+// and only the small (sample, channel) tables know about groups. Sums run over chunks of rows (row_chunks.h),
+// which spreads even one sample over all threads.
 HWY_BEFORE_NAMESPACE();
 namespace rankine::HWY_NAMESPACE {
 namespace {
@@ -42,8 +42,10 @@ void apply_rows(float* y, const float* x, Factors f, Rows rows, NormThen then) {
     const auto affine = [](VecF v, VecF mean, VecF a, VecF b)
                             HWY_ATTR { return hn::MulAdd(hn::Sub(v, mean), a, b); };
     if (then == NormThen::silu) {
-      map(y, rows.channels, [&](VecF v, VecF mean, VecF a, VecF b)
-                                HWY_ATTR { return silu(affine(v, mean, a, b)); }, x, f.mean, f.a, f.bias);
+      map(
+          y, rows.channels,
+          [&](VecF v, VecF mean, VecF a, VecF b) HWY_ATTR { return silu(affine(v, mean, a, b)); }, x, f.mean,
+          f.a, f.bias);
     } else {
       map(y, rows.channels, affine, x, f.mean, f.a, f.bias);
     }
@@ -80,7 +82,8 @@ void chunk_grads(Pair sums, const float* dy, const float* x, Factors f, Rows row
 // dx = a dh - p - q u
 template <NormThen kThen>
 HWY_INLINE void grad_rows_as(float* dx, const float* dy, const float* x, Factors f, Rows rows) {
-  for (std::int64_t r = 0; r < rows.count; ++r, x += rows.channels, dy += rows.channels, dx += rows.channels) {
+  for (std::int64_t r = 0; r < rows.count;
+       ++r, x += rows.channels, dy += rows.channels, dx += rows.channels) {
     for_vectors(rows.channels, [&](auto io, std::int64_t i) HWY_ATTR {
       const VecF u = hn::Sub(io.get(x + i), io.get(f.mean + i));
       const VecF dh = inner_grad<kThen>(io, dy, u, f, i);
@@ -118,8 +121,8 @@ Scratch scratch_of(float* base, const GroupNormSize& size) {
   const std::int64_t table = size.samples * size.channels;
   const std::int64_t partial = table * size.chunks().count();
   float* t = base + 2 * partial;
-  return {{base, base + partial}, {t, t + table}, t + 2 * table, t + 3 * table, t + 4 * table, t + 5 * table,
-          t + 6 * table};
+  return {{base, base + partial}, {t, t + table}, t + 2 * table, t + 3 * table,
+          t + 4 * table,          t + 5 * table,  t + 6 * table};
 }
 Factors factors_of(const Scratch& s, std::int64_t sample, std::int64_t channels) {
   const std::int64_t at = sample * channels;
@@ -146,29 +149,31 @@ void sum_chunks(ThreadPool& pool, const GroupNormSize& size, const Scratch& s, c
 // body(sample, first row of the map, rows) over all rows; a range may span samples.
 template <class Body>
 void for_rows(ThreadPool& pool, const GroupNormSize& size, const Body& body) {
-  pool.parallel_for(size.samples * size.space, grain_of(size.channels), [&](std::int64_t begin, std::int64_t end) {
-    while (begin < end) {
-      const std::int64_t sample = begin / size.space;
-      const std::int64_t stop = std::min(end, (sample + 1) * size.space);
-      body(sample, begin, Rows{stop - begin, size.channels});
-      begin = stop;
-    }
-  });
+  pool.parallel_for(size.samples * size.space, grain_of(size.channels),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      while (begin < end) {
+                        const std::int64_t sample = begin / size.space;
+                        const std::int64_t stop = std::min(end, (sample + 1) * size.space);
+                        body(sample, begin, Rows{stop - begin, size.channels});
+                        begin = stop;
+                      }
+                    });
 }
 
 // body(sample, group, first channel in the (samples, channels) tables) for every group.
 template <class Body>
 void for_groups(ThreadPool& pool, const GroupNormSize& size, const Body& body) {
-  pool.parallel_for(size.samples * size.groups, grain_of(8 * size.per_group()), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t sample = i / size.groups, group = i % size.groups;
-      body(sample, group, sample * size.channels + group * size.per_group());
-    }
-  });
+  pool.parallel_for(size.samples * size.groups, grain_of(8 * size.per_group()),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t i = begin; i < end; ++i) {
+                        const std::int64_t sample = i / size.groups, group = i % size.groups;
+                        body(sample, group, sample * size.channels + group * size.per_group());
+                      }
+                    });
 }
 
-// A rough mean per channel from a few rows spread over each sample: sums about it do not cancel when the mean is far
-// larger than the deviation.
+// A rough mean per channel from a few rows spread over each sample: sums about it do not cancel when the mean
+// is far larger than the deviation.
 void rough_means(float* shift, const float* x, const GroupNormSize& size) {
   const std::int64_t taken = std::min<std::int64_t>(8, size.space);
   for (std::int64_t n = 0; n < size.samples; ++n, shift += size.channels) {
@@ -180,9 +185,10 @@ void rough_means(float* shift, const float* x, const GroupNormSize& size) {
   }
 }
 
-// Statistics of one group in double from the sums of its channels about their rough means, and the factors that apply
-// them. The mean's rounding error goes into the bias.
-void finish_forward(const GroupNorm& a, const Scratch& s, std::int64_t sample, std::int64_t group, std::int64_t at) {
+// Statistics of one group in double from the sums of its channels about their rough means, and the factors
+// that apply them. The mean's rounding error goes into the bias.
+void finish_forward(const GroupNorm& a, const Scratch& s, std::int64_t sample, std::int64_t group,
+                    std::int64_t at) {
   const std::int64_t width = a.size.per_group(), channel = group * width;
   const double space = double(a.size.space);
   const float* shift = s.p;

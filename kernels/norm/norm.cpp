@@ -19,7 +19,8 @@ void check_rows(std::string_view op, const Tensor& x) {
   check_dtype(op, "x", x, DType::f32);
 }
 
-GroupNormSize check_map(std::string_view op, const Tensor& x, const Tensor& stats, const GroupNormSpec& spec) {
+GroupNormSize check_map(std::string_view op, const Tensor& x, const Tensor& stats,
+                        const GroupNormSpec& spec) {
   check_rows(op, x);
   require<ShapeError>(x.shape().rank() >= 2, op, ": expected x (N, ..., C), got ", x.shape());
   require<ShapeError>(spec.groups > 0 && x.cols() % spec.groups == 0, op, ": ", x.cols(),
@@ -65,8 +66,8 @@ void layer_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const T
   Op op(c, kName, cost_of(x, 12, 3));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::layer_norm_backward(c.pool(), {dx.data<float>(), dy.data<float>(), x.data<float>(), stats.data<float>(),
-                                      optional(gain), x.rows(), x.cols()});
+  cpu::layer_norm_backward(c.pool(), {dx.data<float>(), dy.data<float>(), x.data<float>(),
+                                      stats.data<float>(), optional(gain), x.rows(), x.cols()});
 }
 
 void layer_norm_param_grad(const Context& c, Tensor& dgain, Tensor& dbias, const Tensor& dy, const Tensor& x,
@@ -81,12 +82,13 @@ void layer_norm_param_grad(const Context& c, Tensor& dgain, Tensor& dbias, const
   Op op(c, kName, cost_of(x, 5, 2));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::layer_norm_param_grad(c.pool(), {dgain.data<float>(), dbias.defined() ? dbias.data<float>() : nullptr,
-                                        dy.data<float>(), x.data<float>(), stats.data<float>(),
-                                        partial.data<float>(), x.rows(), x.cols()});
+  cpu::layer_norm_param_grad(
+      c.pool(), {dgain.data<float>(), dbias.defined() ? dbias.data<float>() : nullptr, dy.data<float>(),
+                 x.data<float>(), stats.data<float>(), partial.data<float>(), x.rows(), x.cols()});
 }
 
-void rms_norm_forward(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x, const Tensor& gain, float eps) {
+void rms_norm_forward(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x, const Tensor& gain,
+                      float eps) {
   constexpr std::string_view kName = "rms_norm_forward";
   check_rows(kName, x);
   check_float(kName, "y", y, x.shape());
@@ -95,8 +97,8 @@ void rms_norm_forward(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x
   Op op(c, kName, cost_of(x, 4, 2));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::rms_norm_forward(c.pool(), {y.data<float>(), rstd.data<float>(), x.data<float>(), optional(gain), nullptr,
-                                   x.rows(), x.cols(), eps});
+  cpu::rms_norm_forward(c.pool(), {y.data<float>(), rstd.data<float>(), x.data<float>(), optional(gain),
+                                   nullptr, x.rows(), x.cols(), eps});
 }
 
 void rms_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& rstd,
@@ -114,7 +116,8 @@ void rms_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Ten
                                     optional(gain), x.rows(), x.cols()});
 }
 
-void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, const Tensor& x, const Tensor& rstd) {
+void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, const Tensor& x,
+                         const Tensor& rstd) {
   constexpr std::string_view kName = "rms_norm_param_grad";
   check_rows(kName, x);
   check_float(kName, "dy", dy, x.shape());
@@ -161,7 +164,8 @@ void group_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const T
 }
 
 void group_norm_param_grad(const Context& c, GroupNormGrads grads, const Tensor& dy, const Tensor& x,
-                           const Tensor& stats, const Tensor& gain, const Tensor& bias, const GroupNormSpec& spec) {
+                           const Tensor& stats, const Tensor& gain, const Tensor& bias,
+                           const GroupNormSpec& spec) {
   constexpr std::string_view kName = "group_norm_param_grad";
   const GroupNormSize size = check_map(kName, x, stats, spec);
   check_float(kName, "dy", dy, x.shape());
@@ -174,8 +178,9 @@ void group_norm_param_grad(const Context& c, GroupNormGrads grads, const Tensor&
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
   cpu::group_norm_param_grad(
-      c.pool(), {nullptr, grads.dgain.data<float>(), grads.dbias.data<float>(), dy.data<float>(), x.data<float>(),
-                 stats.data<float>(), optional(gain), optional(bias), scratch.data<float>(), size, spec.then});
+      c.pool(),
+      {nullptr, grads.dgain.data<float>(), grads.dbias.data<float>(), dy.data<float>(), x.data<float>(),
+       stats.data<float>(), optional(gain), optional(bias), scratch.data<float>(), size, spec.then});
 }
 
 }  // namespace rankine

@@ -1,13 +1,14 @@
-// Normalisations over rows (layer, RMS) and over groups of channels of a feature map (group), with optional SiLU.
-// Statistics are fp32: mean and rstd = 1/sqrt(var + eps), var the biased variance. Backward recomputes the normalised
-// value from x and the statistics. Gains and biases may be undefined tensors, meaning 1 and 0.
+// Normalisations over rows (layer, RMS) and over groups of channels of a feature map (group), with optional
+// SiLU. Statistics are fp32: mean and rstd = 1/sqrt(var + eps), var the biased variance. Backward recomputes
+// the normalised value from x and the statistics. Gains and biases may be undefined tensors, meaning 1 and 0.
 #pragma once
 
 #include "kernels/common/checks.h"
 
 namespace rankine {
 
-// y = (x - mean) rstd * gain + bias, per row of C.  x, y (..., C); stats (rows, 2) = [mean, rstd]; gain, bias (C).
+// y = (x - mean) rstd * gain + bias, per row of C.  x, y (..., C); stats (rows, 2) = [mean, rstd]; gain, bias
+// (C).
 void layer_norm_forward(const Context& c, Tensor& y, Tensor& stats, const Tensor& x, const Tensor& gain,
                         const Tensor& bias, float eps);
 // dx = rstd (g - mean_C(g) - xhat mean_C(g xhat)), g = dy * gain.
@@ -18,10 +19,12 @@ void layer_norm_param_grad(const Context& c, Tensor& dgain, Tensor& dbias, const
                            const Tensor& stats);
 
 // y = x rstd * gain, rstd = 1/sqrt(mean(x^2) + eps).  rstd (rows).                (Zhang & Sennrich 2019)
-void rms_norm_forward(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x, const Tensor& gain, float eps);
+void rms_norm_forward(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x, const Tensor& gain,
+                      float eps);
 void rms_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& rstd,
                        const Tensor& gain);
-void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, const Tensor& x, const Tensor& rstd);
+void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, const Tensor& x,
+                         const Tensor& rstd);
 
 // Group normalisation of a channels-last map (Wu & He 2018), optionally followed by SiLU in the same pass.
 enum class NormThen : std::uint8_t { nothing, silu };
@@ -30,7 +33,8 @@ struct GroupNormSpec {
   float eps = 1e-5F;
   NormThen then = NormThen::nothing;
 };
-// x, y (N, ..., C), everything between N and C is space; stats (N, groups, 2) = [mean, rstd] over space and C/groups.
+// x, y (N, ..., C), everything between N and C is space; stats (N, groups, 2) = [mean, rstd] over space and
+// C/groups.
 void group_norm_forward(const Context& c, Tensor& y, Tensor& stats, const Tensor& x, const Tensor& gain,
                         const Tensor& bias, const GroupNormSpec& spec);
 void group_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& stats,
@@ -40,7 +44,8 @@ struct GroupNormGrads {
   Tensor& dgain;
   Tensor& dbias;
 };
-void group_norm_param_grad(const Context& c, GroupNormGrads grads, const Tensor& dy, const Tensor& x, const Tensor& stats,
-                           const Tensor& gain, const Tensor& bias, const GroupNormSpec& spec);
+void group_norm_param_grad(const Context& c, GroupNormGrads grads, const Tensor& dy, const Tensor& x,
+                           const Tensor& stats, const Tensor& gain, const Tensor& bias,
+                           const GroupNormSpec& spec);
 
 }  // namespace rankine

@@ -17,18 +17,23 @@ namespace {
 template <class F>
 HWY_INLINE void affine_row(float* y, const float* x, const RowNorm& a, const F& f) {
   if (a.gain && a.bias) {
-    map(y, a.cols, [&](VecF v, VecF g, VecF b) HWY_ATTR { return hn::MulAdd(f(v), g, b); }, x, a.gain, a.bias);
+    map(
+        y, a.cols, [&](VecF v, VecF g, VecF b) HWY_ATTR { return hn::MulAdd(f(v), g, b); }, x, a.gain,
+        a.bias);
   } else if (a.gain) {
-    map(y, a.cols, [&](VecF v, VecF g) HWY_ATTR { return hn::Mul(f(v), g); }, x, a.gain);
+    map(
+        y, a.cols, [&](VecF v, VecF g) HWY_ATTR { return hn::Mul(f(v), g); }, x, a.gain);
   } else if (a.bias) {
-    map(y, a.cols, [&](VecF v, VecF b) HWY_ATTR { return hn::Add(f(v), b); }, x, a.bias);
+    map(
+        y, a.cols, [&](VecF v, VecF b) HWY_ATTR { return hn::Add(f(v), b); }, x, a.bias);
   } else {
-    map(y, a.cols, [&](VecF v) HWY_ATTR { return f(v); }, x);
+    map(
+        y, a.cols, [&](VecF v) HWY_ATTR { return f(v); }, x);
   }
 }
 
-// The variance is taken about a first, rough mean, which also gives the error of that mean: with a mean far larger
-// than the deviation nothing is lost, because x - rough is exact.
+// The variance is taken about a first, rough mean, which also gives the error of that mean: with a mean far
+// larger than the deviation nothing is lost, because x - rough is exact.
 void layer_norm_forward(const RowNorm& a, std::int64_t begin, std::int64_t end) {
   const float inverse = 1.0F / static_cast<float>(a.cols);
   for (std::int64_t r = begin; r < end; ++r) {
@@ -49,9 +54,8 @@ void layer_norm_forward(const RowNorm& a, std::int64_t begin, std::int64_t end) 
     a.stats[2 * r] = rough + rest;
     a.stats[2 * r + 1] = rstd;
     const VecF rest_v = set(rest), rstd_v = set(rstd);
-    affine_row(a.y + r * a.cols, x, a, [&](VecF v) HWY_ATTR {
-      return hn::Mul(hn::Sub(hn::Sub(v, shift), rest_v), rstd_v);
-    });
+    affine_row(a.y + r * a.cols, x, a,
+               [&](VecF v) HWY_ATTR { return hn::Mul(hn::Sub(hn::Sub(v, shift), rest_v), rstd_v); });
   }
 }
 
@@ -122,12 +126,16 @@ struct NormStats {
   float mean, rstd;
 };
 // One row's share of the parameter gradients: gain += dy xhat ; bias += dy (unless null).
-void add_param_row(float* gain, float* bias, const float* dy, const float* x, std::int64_t cols, NormStats stats) {
+void add_param_row(float* gain, float* bias, const float* dy, const float* x, std::int64_t cols,
+                   NormStats stats) {
   const VecF mean = set(stats.mean), rstd = set(stats.rstd);
-  map(gain, cols, [&](VecF sum, VecF g, VecF v) HWY_ATTR {
-    return hn::MulAdd(g, hn::Mul(hn::Sub(v, mean), rstd), sum);
-  }, gain, dy, x);
-  if (bias) map(bias, cols, [](VecF sum, VecF g) HWY_ATTR { return hn::Add(sum, g); }, bias, dy);
+  map(
+      gain, cols,
+      [&](VecF sum, VecF g, VecF v) HWY_ATTR { return hn::MulAdd(g, hn::Mul(hn::Sub(v, mean), rstd), sum); },
+      gain, dy, x);
+  if (bias)
+    map(
+        bias, cols, [](VecF sum, VecF g) HWY_ATTR { return hn::Add(sum, g); }, bias, dy);
 }
 
 void layer_norm_param_chunk(const RowNormParamGrad& a, std::int64_t chunk) {
@@ -137,7 +145,8 @@ void layer_norm_param_chunk(const RowNormParamGrad& a, std::int64_t chunk) {
   std::fill_n(gain, a.cols, 0.0F);
   if (bias) std::fill_n(bias, a.cols, 0.0F);
   for (std::int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
-    add_param_row(gain, bias, a.dy + r * a.cols, a.x + r * a.cols, a.cols, {a.stats[2 * r], a.stats[2 * r + 1]});
+    add_param_row(gain, bias, a.dy + r * a.cols, a.x + r * a.cols, a.cols,
+                  {a.stats[2 * r], a.stats[2 * r + 1]});
   }
 }
 
@@ -195,7 +204,8 @@ void layer_norm_param_grad(ThreadPool& pool, const RowNormParamGrad& a) {
     for (std::int64_t i = begin; i < end; ++i) HWY_DYNAMIC_DISPATCH(layer_norm_param_chunk)(a, i);
   });
   combine_chunks(pool, {a.dgain, a.partial, 1, count, a.cols, Write::accumulate});
-  if (a.dbias) combine_chunks(pool, {a.dbias, a.partial + count * a.cols, 1, count, a.cols, Write::accumulate});
+  if (a.dbias)
+    combine_chunks(pool, {a.dbias, a.partial + count * a.cols, 1, count, a.cols, Write::accumulate});
 }
 
 void rms_norm_param_grad(ThreadPool& pool, const RowNormParamGrad& a) {

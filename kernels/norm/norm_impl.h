@@ -38,7 +38,8 @@ struct GroupNormSize {
   std::int64_t samples, space, channels, groups;
   RowChunks chunks() const { return {space, channels}; }
   std::int64_t per_group() const { return channels / groups; }
-  // Elements of scratch: two partial sums per chunk and channel, two sums and five factors per sample and channel.
+  // Elements of scratch: two partial sums per chunk and channel, two sums and five factors per sample and
+  // channel.
   std::int64_t scratch() const { return samples * channels * (2 * chunks().count() + 7); }
 };
 struct GroupNorm {

@@ -64,8 +64,8 @@ struct NormGrads {
 };
 // dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dh gain; without mean(g) where the norm is not centred.
 template <class T>
-NormGrads<T> norm_backward(const NormInput<T>& in, const NormLayout& l, const std::vector<T>& dy, bool centred,
-                           bool then_silu) {
+NormGrads<T> norm_backward(const NormInput<T>& in, const NormLayout& l, const std::vector<T>& dy,
+                           bool centred, bool then_silu) {
   const std::vector<T> stats = norm_stats(in, l, centred);
   NormGrads<T> out{std::vector<T>(l.size()), std::vector<T>(l.channels), std::vector<T>(l.channels)};
   std::vector<T> g(l.size()), xhat(l.size()), mean_g(l.samples * l.groups), mean_gx(mean_g.size());

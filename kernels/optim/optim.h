@@ -10,8 +10,8 @@ namespace rankine {
 //   value = value (1 - lr wd) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
 struct AdamWSpec {
   float lr = 1e-4F, beta1 = 0.9F, beta2 = 0.999F, eps = 1e-8F, weight_decay = 0;
-  float grad_scale = 1;   // clipping factor × 1/loss scale
-  std::int64_t t = 1;     // step count from 1
+  float grad_scale = 1;  // clipping factor × 1/loss scale
+  std::int64_t t = 1;    // step count from 1
 };
 struct AdamWState {
   Tensor& value;

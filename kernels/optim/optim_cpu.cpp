@@ -14,7 +14,8 @@ namespace rankine::HWY_NAMESPACE {
 namespace {
 
 void adamw_range(const AdamWArgs& a, const AdamWFactors& f, std::int64_t begin, std::int64_t end) {
-  const VecF beta1 = set(f.beta1), rest1 = set(f.one_minus_beta1), beta2 = set(f.beta2), rest2 = set(f.one_minus_beta2);
+  const VecF beta1 = set(f.beta1), rest1 = set(f.one_minus_beta1), beta2 = set(f.beta2),
+             rest2 = set(f.one_minus_beta2);
   const VecF decay = set(f.decay), step = set(f.step), root_bias = set(f.root_bias), eps = set(f.eps);
   const VecF grad_scale = set(f.grad_scale);
   float *value = a.value + begin, *m = a.m + begin, *v = a.v + begin;

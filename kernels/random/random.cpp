@@ -21,7 +21,8 @@ void fill_uniform(const Context& c, Tensor& y, const RandomStream& stream, float
   Op op(c, "fill_uniform", {kWordFlops * double(n), double(y.bytes())});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::fill_uniform(kDefaultStream, y.data<float>(), n, stream, {low, high});
+    if (c.device().is_cuda())
+      return cuda::fill_uniform(kDefaultStream, y.data<float>(), n, stream, {low, high});
   }
   cpu::fill_uniform(c.pool(), y.data<float>(), n, stream, {low, high});
 }

@@ -5,9 +5,11 @@
 
 namespace rankine {
 
-void fill_uniform(const Context& c, Tensor& y, const RandomStream& stream, float low, float high);  // in (low, high)
-void fill_normal(const Context& c, Tensor& y, const RandomStream& stream);                          // N(0, 1)
-// y = x * keep / (1 - p), keep = [u >= p] with u of the stream: inverted dropout. In place allowed. Its adjoint is itself.
+void fill_uniform(const Context& c, Tensor& y, const RandomStream& stream, float low,
+                  float high);                                              // in (low, high)
+void fill_normal(const Context& c, Tensor& y, const RandomStream& stream);  // N(0, 1)
+// y = x * keep / (1 - p), keep = [u >= p] with u of the stream: inverted dropout. In place allowed. Its
+// adjoint is itself.
 void dropout(const Context& c, Tensor& y, const Tensor& x, const RandomStream& stream, float p);
 
 }  // namespace rankine

@@ -14,7 +14,8 @@ namespace rankine::HWY_NAMESPACE {
 namespace {
 
 using U32 = hn::RebindToUnsigned<F32>;
-constexpr int kBlocks = 16;  // generated side by side: plain loops over them, which compilers turn into vectors
+constexpr int kBlocks =
+    16;  // generated side by side: plain loops over them, which compilers turn into vectors
 
 // philox::generate for kBlocks blocks from `block` on; `out` gets 4 * kBlocks words in order of the elements.
 void generate(std::uint32_t* HWY_RESTRICT out, const RandomStream& s, std::uint32_t block) {
@@ -45,7 +46,8 @@ void generate(std::uint32_t* HWY_RESTRICT out, const RandomStream& s, std::uint3
 
 // body(words, first element, count) for the elements of blocks [begin, end), by pieces of 4 * kBlocks words.
 template <class Body>
-HWY_INLINE void for_words(const RandomStream& s, std::int64_t n, std::int64_t begin, std::int64_t end, const Body& body) {
+HWY_INLINE void for_words(const RandomStream& s, std::int64_t n, std::int64_t begin, std::int64_t end,
+                          const Body& body) {
   HWY_ALIGN std::uint32_t words[4 * kBlocks];
   for (std::int64_t block = begin; block < end; block += kBlocks) {
     generate(words, s, static_cast<std::uint32_t>(block));
@@ -63,21 +65,23 @@ HWY_INLINE VecF uniform(const std::uint32_t* words) {
 void uniform_blocks(float* y, std::int64_t n, const RandomStream& s, UniformRange range, std::int64_t begin,
                     std::int64_t end) {
   const VecF low = set(range.low), width = set(range.high - range.low);
-  for_words(s, n, begin, end, [&](const std::uint32_t* words, std::int64_t first, std::int64_t count) HWY_ATTR {
-    for_vectors(count, [&](auto io, std::int64_t i) HWY_ATTR {
-      io.put(hn::MulAdd(uniform(words + i), width, low), y + first + i);
-    });
-  });
+  for_words(s, n, begin, end,
+            [&](const std::uint32_t* words, std::int64_t first, std::int64_t count) HWY_ATTR {
+              for_vectors(count, [&](auto io, std::int64_t i) HWY_ATTR {
+                io.put(hn::MulAdd(uniform(words + i), width, low), y + first + i);
+              });
+            });
 }
 
 void dropout_blocks(const DropoutArgs& a, const RandomStream& s, std::int64_t begin, std::int64_t end) {
   const VecF p = set(a.p), scale = set(1.0F / (1.0F - a.p));
-  for_words(s, a.n, begin, end, [&](const std::uint32_t* words, std::int64_t first, std::int64_t count) HWY_ATTR {
-    for_vectors(count, [&](auto io, std::int64_t i) HWY_ATTR {
-      const VecF kept = hn::Mul(io.get(a.x + first + i), scale);
-      io.put(hn::IfThenElseZero(hn::Ge(uniform(words + i), p), kept), a.y + first + i);
-    });
-  });
+  for_words(s, a.n, begin, end,
+            [&](const std::uint32_t* words, std::int64_t first, std::int64_t count) HWY_ATTR {
+              for_vectors(count, [&](auto io, std::int64_t i) HWY_ATTR {
+                const VecF kept = hn::Mul(io.get(a.x + first + i), scale);
+                io.put(hn::IfThenElseZero(hn::Ge(uniform(words + i), p), kept), a.y + first + i);
+              });
+            });
 }
 
 }  // namespace
@@ -92,11 +96,12 @@ HWY_EXPORT(dropout_blocks);
 
 namespace {
 constexpr std::int64_t blocks_of(std::int64_t n) { return (n + 3) / 4; }
-constexpr std::int64_t kBlockGrain = kGrain / 8;   // blocks of four words each
-constexpr std::int64_t kNormalGrain = kGrain / 16; // logarithms, sines and cosines cost more
+constexpr std::int64_t kBlockGrain = kGrain / 8;    // blocks of four words each
+constexpr std::int64_t kNormalGrain = kGrain / 16;  // logarithms, sines and cosines cost more
 }  // namespace
 
-void fill_uniform(ThreadPool& pool, float* y, std::int64_t n, const RandomStream& stream, UniformRange range) {
+void fill_uniform(ThreadPool& pool, float* y, std::int64_t n, const RandomStream& stream,
+                  UniformRange range) {
   pool.parallel_for(blocks_of(n), kBlockGrain, [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(uniform_blocks)(y, n, stream, range, begin, end);
   });

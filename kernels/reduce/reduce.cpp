@@ -54,7 +54,8 @@ void add_column_sums(const Context& c, Tensor& db, const Tensor& dy) {
   Op op(c, kName, {double(dy.numel()), kWord * double(dy.numel() + 2 * dy.cols())});
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::add_column_sums(c.pool(), {db.data<float>(), dy.data<float>(), partial.data<float>(), dy.rows(), dy.cols()});
+  cpu::add_column_sums(c.pool(),
+                       {db.data<float>(), dy.data<float>(), partial.data<float>(), dy.rows(), dy.cols()});
 }
 
 }  // namespace rankine

@@ -1,5 +1,5 @@
-// Reductions in a fixed order that does not depend on the number of threads: sums run over fixed-size chunks whose
-// partial results are added in sequence, in double.
+// Reductions in a fixed order that does not depend on the number of threads: sums run over fixed-size chunks
+// whose partial results are added in sequence, in double.
 #pragma once
 
 #include "kernels/common/checks.h"

@@ -49,9 +49,8 @@ std::int32_t max_magnitude(const float* x, std::int64_t n) {
   const hn::RebindToSigned<F32> d;
   auto most = hn::Zero(d);
   const auto mask = hn::Set(d, 0x7FFFFFFF);
-  for_vectors(n, [&](auto io, std::int64_t i) HWY_ATTR {
-    most = hn::Max(most, hn::And(hn::BitCast(d, io.get(x + i)), mask));
-  });
+  for_vectors(n, [&](auto io, std::int64_t i)
+                     HWY_ATTR { most = hn::Max(most, hn::And(hn::BitCast(d, io.get(x + i)), mask)); });
   return hn::GetLane(hn::MaxOfLanes(d, most));
 }
 

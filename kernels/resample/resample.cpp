@@ -6,13 +6,14 @@ namespace rankine {
 namespace {
 
 Upsample check_maps(std::string_view op, const Tensor& small, const Tensor& large) {
-  require<ShapeError>(small.defined() && small.shape().rank() == 4, op, ": expected the small map as (N, H, W, C)");
+  require<ShapeError>(small.defined() && small.shape().rank() == 4, op,
+                      ": expected the small map as (N, H, W, C)");
   check_dtype(op, "small map", small, DType::f32);
   check_dtype(op, "large map", large, DType::f32);
   const Shape &s = small.shape(), &l = large.shape();
-  require<ShapeError>(l.rank() == 4 && l[0] == s[0] && l[3] == s[3] && l[1] >= s[1] && l[2] >= s[2] && s[1] > 0 &&
-                          s[2] > 0,
-                      op, ": cannot enlarge ", s, " to ", l);
+  require<ShapeError>(
+      l.rank() == 4 && l[0] == s[0] && l[3] == s[3] && l[1] >= s[1] && l[2] >= s[2] && s[1] > 0 && s[2] > 0,
+      op, ": cannot enlarge ", s, " to ", l);
   return {s[0], s[3], s[1], s[2], l[1], l[2]};
 }
 

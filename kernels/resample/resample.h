@@ -5,8 +5,8 @@
 
 namespace rankine {
 
-// y (N, H', W', C)[i, j] = x (N, H, W, C)[floor(i H / H'), floor(j W / W')]: nearest neighbour to any size H' >= H,
-// W' >= W. y is overwritten.
+// y (N, H', W', C)[i, j] = x (N, H, W, C)[floor(i H / H'), floor(j W / W')]: nearest neighbour to any size H'
+// >= H, W' >= W. y is overwritten.
 void upsample_nearest_forward(const Context& c, Tensor& y, const Tensor& x);
 // dx = sum of dy over the pixels that read each x. Overwrites dx.
 void upsample_nearest_adjoint(const Context& c, Tensor& dx, const Tensor& dy);

@@ -9,7 +9,9 @@ struct Upsample {
   std::int64_t samples, channels;
   std::int64_t in_h, in_w, out_h, out_w;
   // The input coordinate that output i reads, and the first output that reads input i.
-  static constexpr std::int64_t source(std::int64_t i, std::int64_t in, std::int64_t out) { return i * in / out; }
+  static constexpr std::int64_t source(std::int64_t i, std::int64_t in, std::int64_t out) {
+    return i * in / out;
+  }
   static constexpr std::int64_t first_reader(std::int64_t i, std::int64_t in, std::int64_t out) {
     return (i * out + in - 1) / in;
   }

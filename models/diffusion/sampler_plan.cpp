@@ -104,10 +104,10 @@ SamplerPlan plan_sigma_space(const NoiseSchedule& schedule, SamplerName name, in
 
 // Deterministic DDIM (eta = 0). The clean end is abar of timestep 0, not 1 (set_alpha_to_one = false).
 SamplerPlan plan_ddim(const NoiseSchedule& schedule, int count) {
-  const int stride = schedule.timesteps() / count;
+  const std::vector<int> timesteps = ddim_timesteps(schedule, count);
   SamplerPlan plan;
-  for (const int t : ddim_timesteps(schedule, count)) {
-    const int next = std::max(t - stride, 0);
+  for (std::size_t i = 0; i < timesteps.size(); ++i) {
+    const int t = timesteps[i], next = i + 1 < timesteps.size() ? timesteps[i + 1] : 0;
     const double signal = schedule.signal(t), noise = schedule.noise(t);
     const double next_signal = schedule.signal(next), next_noise = schedule.noise(next);
     SamplerStep step;

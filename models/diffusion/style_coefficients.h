@@ -25,13 +25,15 @@ inline constexpr double kHaloWeight = 18.1818;
 inline constexpr double kBias = -30.4453;
 
 // The colour words of the example's captions and their hues in degrees.
-inline constexpr std::array<std::pair<std::string_view, double>, 8> kHues{{{"red", 0},
-                                                                           {"orange", 27},
-                                                                           {"yellow", 50},
-                                                                           {"green", 136},
-                                                                           {"cyan", 184},
-                                                                           {"blue", 222},
-                                                                           {"purple", 273},
-                                                                           {"pink", 332}}};
+inline constexpr std::array<std::pair<std::string_view, double>, 8> kHues{{
+    {"red", 0},
+    {"orange", 27},
+    {"yellow", 50},
+    {"green", 136},
+    {"cyan", 184},
+    {"blue", 222},
+    {"purple", 273},
+    {"pink", 332},
+}};
 
 }  // namespace rankine::neon

@@ -100,6 +100,12 @@ TEST(YamlTreeTest, TextMustBeUtf8) {
   EXPECT_EQ(parse("a: \xF0\x9F\xA6\x8A\n").entries[0].value.text, "\xF0\x9F\xA6\x8A");
 }
 
+TEST(YamlTreeTest, EscapesBecomeUtf8) {
+  EXPECT_EQ(parse(R"(a: "x\_é\N\u00e9\U0001F98A\xe9")").entries[0].value.text,
+            "x\xC2\xA0é\xC2\x85é\xF0\x9F\xA6\x8Aé");
+  EXPECT_NE(error_of(R"(a: "\ud800")"), "no error");
+}
+
 TEST(YamlTreeTest, BrokenYamlHasAPlace) {
   EXPECT_EQ(error_of("a: [1, 2\nb: 3\n").substr(0, 9), "t.yaml:2:");
   EXPECT_EQ(error_of("a: 1\nb: 'x\n"), "t.yaml:2:4: not valid YAML: this quote never closes");

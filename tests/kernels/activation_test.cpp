@@ -55,7 +55,8 @@ TEST_P(Activation, GeluMatchesForwardAndBackward) {
 }
 
 TEST_P(Activation, GegluMatchesForwardAndBackward) {
-  for (const auto& [rows, half] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {5, 257}, {300, 128}}) {
+  for (const auto& [rows, half] :
+       {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {5, 257}, {300, 128}}) {
     SCOPED_TRACE(join(rows, " ", half));
     const Tensor x = random_tensor(c, {rows, 2 * half}, 1, 4.0F), dy = random_tensor(c, {rows, half}, 2);
     Tensor y = c.like(dy, "y"), dx = c.like(x, "dx");
@@ -74,8 +75,8 @@ TEST_P(Activation, GegluMatchesForwardAndBackward) {
   }
 }
 
-// The vector Phi(x) = y / x against erfc in double, over the whole range, as an absolute error: the 9e-8 that simd-inl.h
-// states, and half a unit in the last place of the product.
+// The vector Phi(x) = y / x against erfc in double, over the whole range, as an absolute error: the 9e-8 that
+// simd-inl.h states, and half a unit in the last place of the product.
 TEST_P(Activation, NormalDistributionIsAccurateEverywhere) {
   constexpr std::int64_t kPoints = 120001;
   Tensor x = c.empty({kPoints}, "x"), y = c.like(x, "y");
@@ -91,7 +92,8 @@ TEST_P(Activation, NormalDistributionIsAccurateEverywhere) {
 }
 
 TEST_P(Activation, ExtremeInputsStayFinite) {
-  const Tensor x = tensor_of(c, {8}, {-1e4, -200, -90, -1e-30, 0, 90, 200, 1e4}), dy = tensor_of(c, {8}, Doubles(8, 1.0));
+  const Tensor x = tensor_of(c, {8}, {-1e4, -200, -90, -1e-30, 0, 90, 200, 1e4}),
+               dy = tensor_of(c, {8}, Doubles(8, 1.0));
   Tensor y = c.like(x, "y"), dx = c.like(x, "dx");
   silu_forward(c, y, x);
   silu_backward(c, dx, dy, x);
@@ -125,14 +127,16 @@ TEST(ActivationReference, SlopesAreTheDerivatives) {
       return out;
     };
   };
-  EXPECT_TRUE(close(all(ref::silu_slope<double>)(x), differences(all(ref::silu<double>), x, ones), kGradcheck));
+  EXPECT_TRUE(
+      close(all(ref::silu_slope<double>)(x), differences(all(ref::silu<double>), x, ones), kGradcheck));
   for (const Gelu kind : kGelus) {
     const auto value = all([kind](double v) { return ref::gelu(v, kind); });
     const auto slope = all([kind](double v) { return ref::gelu_slope(v, kind); });
     EXPECT_TRUE(close(slope(x), differences(value, x, ones), kGradcheck)) << int(kind);
   }
   const auto gated = [](const Doubles& in) { return Doubles{ref::geglu(in[0], in[1])}; };
-  EXPECT_TRUE(close({ref::geglu_dvalue(0.7), ref::geglu_dgate(-1.3, 0.7)}, differences(gated, {-1.3, 0.7}, {1}), kGradcheck));
+  EXPECT_TRUE(close({ref::geglu_dvalue(0.7), ref::geglu_dgate(-1.3, 0.7)},
+                    differences(gated, {-1.3, 0.7}, {1}), kGradcheck));
 }
 
 TEST(ActivationChecks, ThreadsDoNotChangeBits) {
@@ -147,7 +151,8 @@ TEST(ActivationChecks, ThreadsDoNotChangeBits) {
 TEST(ActivationChecks, WrongTensorsAreNamed) {
   Cpu cpu;
   const Context& c = cpu.c;
-  Tensor y = zeros(c, {2, 4}), other = zeros(c, {2, 5}), half = c.empty({2, 4}, "half", DType::f16), gated = zeros(c, {2, 8});
+  Tensor y = zeros(c, {2, 4}), other = zeros(c, {2, 5}), half = c.empty({2, 4}, "half", DType::f16),
+         gated = zeros(c, {2, 8});
   expect_shape_error("silu_forward", [&] { silu_forward(c, y, other); });
   expect_shape_error("silu_forward", [&] { silu_forward(c, half, half); });
   expect_shape_error("silu_backward", [&] { silu_backward(c, y, other, y); });
@@ -160,11 +165,26 @@ TEST(ActivationChecks, WrongTensorsAreNamed) {
 
 TEST(ActivationChecks, PlanAccountsOnly) {
   const Shape shape{3, 8}, narrow{3, 4};
-  expect_planned("silu_forward", [&](const Context& c) { Tensor y = c.empty(shape, "y"); silu_forward(c, y, y); });
-  expect_planned("silu_backward", [&](const Context& c) { Tensor y = c.empty(shape, "y"); silu_backward(c, y, y, y); });
-  expect_planned("gelu_forward", [&](const Context& c) { Tensor y = c.empty(shape, "y"); gelu_forward(c, y, y, Gelu::erf); });
-  expect_planned("gelu_backward", [&](const Context& c) { Tensor y = c.empty(shape, "y"); gelu_backward(c, y, y, y, Gelu::erf); });
-  expect_planned("geglu_forward", [&](const Context& c) { Tensor y = c.empty(narrow, "y"); geglu_forward(c, y, c.empty(shape, "x")); });
+  expect_planned("silu_forward", [&](const Context& c) {
+    Tensor y = c.empty(shape, "y");
+    silu_forward(c, y, y);
+  });
+  expect_planned("silu_backward", [&](const Context& c) {
+    Tensor y = c.empty(shape, "y");
+    silu_backward(c, y, y, y);
+  });
+  expect_planned("gelu_forward", [&](const Context& c) {
+    Tensor y = c.empty(shape, "y");
+    gelu_forward(c, y, y, Gelu::erf);
+  });
+  expect_planned("gelu_backward", [&](const Context& c) {
+    Tensor y = c.empty(shape, "y");
+    gelu_backward(c, y, y, y, Gelu::erf);
+  });
+  expect_planned("geglu_forward", [&](const Context& c) {
+    Tensor y = c.empty(narrow, "y");
+    geglu_forward(c, y, c.empty(shape, "x"));
+  });
   expect_planned("geglu_backward", [&](const Context& c) {
     Tensor dx = c.empty(shape, "dx"), x = c.empty(shape, "x");
     geglu_backward(c, dx, c.empty(narrow, "dy"), x);

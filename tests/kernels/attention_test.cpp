@@ -102,11 +102,11 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{2, 7, 5, 3, 3, 3},             // odd everything
                       Case{2, 16, 16, 4, 8, 8},           // a tiny U-Net
                       Case{1, 200, 77, 40, 8, 8},         // cross attention of SD 1.5
-                      Case{1, 150, 300, 33, 2, 1},        // more than one tile each way, shared keys
-                      Case{2, 129, 257, 65, 4, 2},        // tiles with a remainder of one
-                      Case{1, 300, 300, 40, 2, 2, true},  // causal across tiles
+                      Case{1, 150, 400, 33, 2, 1},        // more than one tile each way, shared keys
+                      Case{2, 129, 321, 65, 4, 2},        // tiles with a remainder of one
+                      Case{1, 350, 350, 40, 2, 2, true},  // causal across tiles
                       Case{2, 77, 77, 16, 4, 4, true},    // a text encoder
-                      Case{1, 13, 290, 24, 6, 2, true},   // causal with a past, grouped queries
+                      Case{1, 13, 390, 24, 6, 2, true},   // causal with a past, grouped queries
                       Case{1, 130, 131, 8, 3, 1, true, 0.7F}, Case{1, 40, 41, 160, 2, 2},
                       Case{1, 33, 70, 512, 1, 1}));  // the one head of the VAE
 
@@ -153,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(Small, AttentionGradients,
 TEST(Attention, TakesLargeScores) {
   Runtime runtime(Device::cpu());
   const Context c(runtime);
-  const Case p{1, 140, 300, 5, 2, 2, false, 1.0F};
+  const Case p{1, 140, 350, 5, 2, 2, false, 1.0F};
   Pass run(c, p);
   for (Tensor* t : {&run.q, &run.k}) {
     for (std::int64_t i = 0; i < t->numel(); ++i) {
@@ -241,10 +241,10 @@ TEST_P(AttentionBits, ThreadsAndRepeatsChangeNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, AttentionBits,
-                         ::testing::Values(Case{2, 300, 270, 24, 6, 3}, Case{1, 200, 210, 40, 4, 2, true},
+                         ::testing::Values(Case{2, 300, 350, 24, 6, 3}, Case{1, 200, 210, 40, 4, 2, true},
                                            Case{9, 61, 77, 37, 8, 8}));  // parts of odd size
 
-// The plan reaches the peak and the cost of the real run, whatever its threads.
+// The plan reaches the peak and the cost of the real run.
 TEST(Attention, PlanForeseesMemoryAndCost) {
   const Case p{2, 500, 500, 40, 8, 8, true};
   const auto measure = [&p](Device device, int threads) {
@@ -261,22 +261,21 @@ TEST(Attention, PlanForeseesMemoryAndCost) {
     attention_backward(c, {dq, dk, dv}, d_o, {q, k, v, o, lse}, p.spec());
     return std::tuple(runtime.memory().high_water(), runtime.cost().flops(), runtime.cost().bytes());
   };
-  const auto planned = measure(Device::cpu().planned(), 1);
-  EXPECT_EQ(measure(Device::cpu(), 1), planned);
-  EXPECT_EQ(measure(Device::cpu(), 5), planned);
+  const auto planned = measure(Device::cpu().planned(), 3);
+  EXPECT_EQ(measure(Device::cpu(), 3), planned);
   const double pairs = 500.0 * 501 / 2;
   EXPECT_DOUBLE_EQ(std::get<1>(planned), (4 + 10) * 40 * pairs * 2 * 8);
 }
 
 // Scratch must not grow with the square of the tokens.
 TEST(Attention, NeverHoldsTheScores) {
-  Runtime runtime(Device::cpu().planned());
+  Runtime runtime(Device::cpu().planned(), Memory::kUnlimited, 8);
   const Context c(runtime);
   constexpr std::int64_t tokens = 1 << 20;
   Tensor q = c.empty({1, tokens, 64}, "q"), k = c.like(q, "k"), v = c.like(q, "v"), o = c.like(q, "o");
   Tensor lse = c.empty({1, 1, tokens}, "lse");
   attention_forward(c, o, lse, q, k, v, {});
-  EXPECT_LT(runtime.memory().at_peak(Account::workspace), std::size_t{32} << 20);
+  EXPECT_LT(runtime.memory().at_peak(Account::workspace), std::size_t{16} << 20);
 }
 
 template <class F>

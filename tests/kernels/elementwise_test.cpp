@@ -79,7 +79,8 @@ TEST_P(Elementwise, CopyConvertsExactlyAndRoundsToNearestEven) {
       EXPECT_TRUE(same_bits(stored, want)) << name_of(dtype);
       copy(c, back, stored);
       for (std::int64_t i = 0; i < n; ++i) {
-        const float exact = dtype == DType::f16 ? to_float(want.data<Half>()[i]) : to_float(want.data<BFloat16>()[i]);
+        const float exact =
+            dtype == DType::f16 ? to_float(want.data<Half>()[i]) : to_float(want.data<BFloat16>()[i]);
         ASSERT_EQ(back.data<float>()[i], exact);
       }
     }
@@ -89,8 +90,10 @@ TEST_P(Elementwise, CopyConvertsExactlyAndRoundsToNearestEven) {
 // Every pattern of a half format survives the way through fp32, and fp16 -> bf16 goes by the same rounding.
 TEST_P(Elementwise, CopyKeepsAllHalfPatterns) {
   constexpr std::int64_t kPatterns = 65536;
-  Tensor half = c.empty({kPatterns}, "half", DType::f16), half_back = c.empty({kPatterns}, "half", DType::f16);
-  Tensor brain = c.empty({kPatterns}, "brain", DType::bf16), brain_back = c.empty({kPatterns}, "brain", DType::bf16);
+  Tensor half = c.empty({kPatterns}, "half", DType::f16),
+         half_back = c.empty({kPatterns}, "half", DType::f16);
+  Tensor brain = c.empty({kPatterns}, "brain", DType::bf16),
+         brain_back = c.empty({kPatterns}, "brain", DType::bf16);
   for (std::int64_t i = 0; i < kPatterns; ++i) {
     half.data<Half>()[i].bits = static_cast<std::uint16_t>(i);
     brain.data<BFloat16>()[i].bits = static_cast<std::uint16_t>(i);
@@ -120,12 +123,14 @@ TEST_P(Elementwise, CopyKeepsAllHalfPatterns) {
 struct SampleShape {
   std::int64_t samples, space, channels;
 };
-constexpr SampleShape kSampleShapes[] = {{1, 1, 1}, {2, 3, 7}, {3, 1, 33}, {1, 257, 31}, {2, 1500, 40}, {5, 4, 257}};
+constexpr SampleShape kSampleShapes[] = {{1, 1, 1},    {2, 3, 7},     {3, 1, 33},
+                                         {1, 257, 31}, {2, 1500, 40}, {5, 4, 257}};
 
 TEST_P(Elementwise, PerSampleOperationsMatchAndAreAdjoint) {
   for (const auto& [samples, space, channels] : kSampleShapes) {
     SCOPED_TRACE(join(samples, " ", space, " ", channels));
-    const Tensor base = random_tensor(c, {samples, space, channels}, 1), v = random_tensor(c, {samples, channels}, 2);
+    const Tensor base = random_tensor(c, {samples, space, channels}, 1),
+                 v = random_tensor(c, {samples, channels}, 2);
     Tensor y = clone(c, base), dv = c.like(v, "dv");
     add_per_sample(c, y, v);
     EXPECT_TRUE(matches(y, ref::add_per_sample(to_double(base), to_double(v), samples, channels)));
@@ -140,7 +145,8 @@ TEST_P(Elementwise, PerSampleOperationsMatchAndAreAdjoint) {
 TEST_P(Elementwise, TableOperationsMatchAndAreAdjoint) {
   for (const auto& [samples, space, channels] : kSampleShapes) {
     SCOPED_TRACE(join(samples, " ", space, " ", channels));
-    const Tensor base = random_tensor(c, {samples, space, channels}, 1), table = random_tensor(c, {space, channels}, 2);
+    const Tensor base = random_tensor(c, {samples, space, channels}, 1),
+                 table = random_tensor(c, {space, channels}, 2);
     Tensor y = clone(c, base), dtable = clone(c, table);
     add_to_each_sample(c, y, table);
     EXPECT_TRUE(matches(y, ref::add_to_each_sample(to_double(base), to_double(table))));
@@ -164,7 +170,8 @@ TEST_P(Elementwise, ConcatAndSplitAreInverseAndAdjoint) {
     Tensor wa = c.like(a, "wa"), wb = c.like(b, "wb");
     split_channels(c, wa, wb, w);
     EXPECT_NEAR(dot(to_double(y), to_double(w)),
-                dot(to_double(a), to_double(wa)) + dot(to_double(b), to_double(wb)), 1e-9 * double(y.numel()));
+                dot(to_double(a), to_double(wa)) + dot(to_double(b), to_double(wb)),
+                1e-9 * double(y.numel()));
   }
 }
 
@@ -172,10 +179,12 @@ TEST_P(Elementwise, MixUsesTheFactorsOfEachSample) {
   for (const auto& [samples, space, channels] : kSampleShapes) {
     const Tensor x = random_tensor(c, {samples, space, channels}, 1), z = random_tensor(c, x.shape(), 2);
     std::vector<float> a, b;
-    for (std::int64_t n = 0; n < samples; ++n) a.push_back(0.3F + float(n)), b.push_back(1.0F - 0.2F * float(n));
+    for (std::int64_t n = 0; n < samples; ++n)
+      a.push_back(0.3F + float(n)), b.push_back(1.0F - 0.2F * float(n));
     Tensor y = c.like(x, "y");
     mix_per_sample(c, y, a, x, b, z);
-    const Doubles want = ref::mix_per_sample(std::span<const float>(a), to_double(x), std::span<const float>(b), to_double(z));
+    const Doubles want =
+        ref::mix_per_sample(std::span<const float>(a), to_double(x), std::span<const float>(b), to_double(z));
     EXPECT_TRUE(matches(y, want));
     Tensor inside = clone(c, x);
     mix_per_sample(c, inside, a, inside, b, z);
@@ -237,19 +246,58 @@ TEST(ElementwiseChecks, WrongTensorsAreNamed) {
 
 TEST(ElementwiseChecks, PlanAccountsOnly) {
   const Shape map{2, 3, 4}, row{2, 4};
-  expect_planned("fill", [&](const Context& c) { Tensor y = c.empty(map, "y"); fill(c, y, 1); });
-  expect_planned("copy", [&](const Context& c) { Tensor y = c.empty(map, "y"); copy(c, y, c.empty(map, "x", DType::f16)); });
-  expect_planned("scale", [&](const Context& c) { Tensor y = c.empty(map, "y"); scale(c, y, y, 1); });
-  expect_planned("add", [&](const Context& c) { Tensor y = c.empty(map, "y"); add(c, y, y, y); });
-  expect_planned("add_scaled", [&](const Context& c) { Tensor y = c.empty(map, "y"); add_scaled(c, y, y, 1); });
-  expect_planned("multiply", [&](const Context& c) { Tensor y = c.empty(map, "y"); multiply(c, y, y, y); });
-  expect_planned("lerp", [&](const Context& c) { Tensor y = c.empty(map, "y"); lerp(c, y, y, 1); });
-  expect_planned("add_per_sample", [&](const Context& c) { Tensor y = c.empty(map, "y"); add_per_sample(c, y, c.empty(row, "v")); });
-  expect_planned("sum_per_sample", [&](const Context& c) { Tensor v = c.empty(row, "v"); sum_per_sample(c, v, c.empty(map, "y")); });
-  expect_planned("add_to_each_sample", [&](const Context& c) { Tensor y = c.empty(map, "y"); add_to_each_sample(c, y, c.empty({3, 4}, "t")); });
-  expect_planned("sum_over_samples", [&](const Context& c) { Tensor t = c.empty({3, 4}, "t"); sum_over_samples(c, t, c.empty(map, "y")); });
-  expect_planned("concat_channels", [&](const Context& c) { Tensor y = c.empty({2, 8}, "y"), a = c.empty(row, "a"); concat_channels(c, y, a, a); });
-  expect_planned("split_channels", [&](const Context& c) { Tensor a = c.empty(row, "a"), b = c.empty(row, "b"); split_channels(c, a, b, c.empty({2, 8}, "y")); });
+  expect_planned("fill", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    fill(c, y, 1);
+  });
+  expect_planned("copy", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    copy(c, y, c.empty(map, "x", DType::f16));
+  });
+  expect_planned("scale", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    scale(c, y, y, 1);
+  });
+  expect_planned("add", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    add(c, y, y, y);
+  });
+  expect_planned("add_scaled", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    add_scaled(c, y, y, 1);
+  });
+  expect_planned("multiply", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    multiply(c, y, y, y);
+  });
+  expect_planned("lerp", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    lerp(c, y, y, 1);
+  });
+  expect_planned("add_per_sample", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    add_per_sample(c, y, c.empty(row, "v"));
+  });
+  expect_planned("sum_per_sample", [&](const Context& c) {
+    Tensor v = c.empty(row, "v");
+    sum_per_sample(c, v, c.empty(map, "y"));
+  });
+  expect_planned("add_to_each_sample", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    add_to_each_sample(c, y, c.empty({3, 4}, "t"));
+  });
+  expect_planned("sum_over_samples", [&](const Context& c) {
+    Tensor t = c.empty({3, 4}, "t");
+    sum_over_samples(c, t, c.empty(map, "y"));
+  });
+  expect_planned("concat_channels", [&](const Context& c) {
+    Tensor y = c.empty({2, 8}, "y"), a = c.empty(row, "a");
+    concat_channels(c, y, a, a);
+  });
+  expect_planned("split_channels", [&](const Context& c) {
+    Tensor a = c.empty(row, "a"), b = c.empty(row, "b");
+    split_channels(c, a, b, c.empty({2, 8}, "y"));
+  });
   expect_planned("mix_per_sample", [&](const Context& c) {
     const std::vector<float> two(2);
     Tensor y = c.empty(map, "y");

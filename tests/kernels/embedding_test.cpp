@@ -45,14 +45,16 @@ TEST_P(Embedding, LooksUpExactlyInEveryFormat) {
 TEST_P(Embedding, WeightGradientAddsAndIsTheAdjoint) {
   for (const std::int64_t cols : {1, 7, 33, 257}) {
     const auto ids = some_ids(500, 19);  // every row many times
-    const Tensor id_tensor = ids_of(c, {500}, ids), table = random_tensor(c, {19, cols}, 1), dy = random_tensor(c, {500, cols}, 2);
+    const Tensor id_tensor = ids_of(c, {500}, ids), table = random_tensor(c, {19, cols}, 1),
+                 dy = random_tensor(c, {500, cols}, 2);
     Tensor dtable = clone(c, table);
     embedding_weight_grad(c, dtable, dy, id_tensor);
     EXPECT_TRUE(matches(dtable, ref::embedding_weight_grad(to_double(table), to_double(dy), ids, cols)));
     Tensor y = c.like(dy, "y"), adjoint = zeros(c, table.shape());
     embedding_forward(c, y, table, id_tensor);
     embedding_weight_grad(c, adjoint, dy, id_tensor);
-    EXPECT_NEAR(dot(to_double(y), to_double(dy)), dot(to_double(table), to_double(adjoint)), 1e-6 * double(dy.numel()));
+    EXPECT_NEAR(dot(to_double(y), to_double(dy)), dot(to_double(table), to_double(adjoint)),
+                1e-6 * double(dy.numel()));
   }
 }
 
@@ -89,7 +91,8 @@ TEST(EmbeddingChecks, BadIdsAreNamed) {
       embedding_forward(c, y, table, ids);
       ADD_FAILURE();
     } catch (const ShapeError& e) {
-      EXPECT_EQ(std::string(e.what()), join("embedding_forward: id ", bad, " at position 2 is outside the table of 5 rows"));
+      EXPECT_EQ(std::string(e.what()),
+                join("embedding_forward: id ", bad, " at position 2 is outside the table of 5 rows"));
     }
   }
 }

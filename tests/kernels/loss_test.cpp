@@ -28,7 +28,8 @@ TEST(Loss, RegressionMatchesTheReference) {
     for (const auto& [samples, pixels, channels] : kShapes) {
       SCOPED_TRACE(join(int(kind), " ", samples, " ", pixels, " ", channels));
       const RegressionSpec spec{kind, 0.2F};
-      const Tensor pred = random_tensor(c, {samples, pixels, channels}, 1), target = random_tensor(c, pred.shape(), 2);
+      const Tensor pred = random_tensor(c, {samples, pixels, channels}, 1),
+                   target = random_tensor(c, pred.shape(), 2);
       const auto w = weights(samples);
       Tensor loss = c.empty({samples}, "loss"), dpred = c.like(pred, "dpred"), none;
       regression_loss(c, loss, dpred, pred, target, w, spec);
@@ -94,14 +95,16 @@ TEST(Loss, PosteriorSampleMatchesTheReference) {
   for (const auto& [samples, pixels, channels] : kShapes) {
     Tensor moments = random_tensor(c, {samples, pixels, 2 * channels}, 1, 2.0F);
     if (pixels > 6) moments.data<float>()[2 * channels + channels] = -31.0F;
-    const Tensor eps = random_tensor(c, {samples, pixels, channels}, 2), dz = random_tensor(c, eps.shape(), 3);
+    const Tensor eps = random_tensor(c, {samples, pixels, channels}, 2),
+                 dz = random_tensor(c, eps.shape(), 3);
     Tensor z = c.like(eps, "z"), dmoments = c.like(moments, "dmoments");
     sample_posterior(c, z, moments, eps);
     sample_posterior_backward(c, dmoments, dz, moments, eps);
     Doubles want(z.numel()), dwant(moments.numel());
     for (std::int64_t i = 0; i < z.numel(); ++i) {
       const std::int64_t at = i / channels * 2 * channels + i % channels;
-      const double log_variance = moments.data<float>()[at + channels], e = eps.data<float>()[i], g = dz.data<float>()[i];
+      const double log_variance = moments.data<float>()[at + channels], e = eps.data<float>()[i],
+                   g = dz.data<float>()[i];
       want[i] = ref::posterior(double(moments.data<float>()[at]), log_variance, e);
       dwant[at] = g;
       dwant[at + channels] = g * ref::posterior_dlogvar(log_variance, e);
@@ -115,14 +118,19 @@ TEST(LossReference, SlopesAreTheDerivatives) {
   for (const Regression kind : kKinds) {
     for (const double d : {-2.0, -0.3, 0.0, 0.05, 1.5}) {
       const auto term = [kind](const Doubles& in) { return Doubles{ref::regression_term(in[0], kind, 0.2)}; };
-      EXPECT_TRUE(close({1 + ref::regression_slope(d, kind, 0.2)}, {1 + differences(term, {d}, {1})[0]}, kGradcheck));
+      EXPECT_TRUE(
+          close({1 + ref::regression_slope(d, kind, 0.2)}, {1 + differences(term, {d}, {1})[0]}, kGradcheck));
     }
   }
   const auto kl = [](const Doubles& in) { return Doubles{ref::kl_term(in[0], in[1])}; };
   const auto z = [](const Doubles& in) { return Doubles{ref::posterior(in[0], in[1], 0.6)}; };
-  for (const double log_variance : {-40.0, -3.0, 0.4, 2.0, 25.0}) {
-    EXPECT_TRUE(close({ref::kl_dmean(0.7), ref::kl_dlogvar(log_variance)}, differences(kl, {0.7, log_variance}, {1}), kGradcheck));
-    EXPECT_TRUE(close({1.0, ref::posterior_dlogvar(log_variance, 0.6)}, differences(z, {0.7, log_variance}, {1}), kGradcheck));
+  for (const double log_variance : {-40.0, -3.0, 0.4, 2.0}) {  // -40: clamped
+    EXPECT_TRUE(close({ref::kl_dmean(0.7), ref::kl_dlogvar(log_variance)},
+                      differences(kl, {0.7, log_variance}, {1}), kGradcheck));
+  }
+  for (const double log_variance : {-40.0, -3.0, 0.4, 2.0, 25.0}) {  // both ends clamped
+    EXPECT_TRUE(close({1.0, ref::posterior_dlogvar(log_variance, 0.6)},
+                      differences(z, {0.7, log_variance}, {1}), kGradcheck));
   }
 }
 
@@ -151,7 +159,9 @@ TEST(LossChecks, WrongTensorsAreNamed) {
   expect_shape_error("regression_loss", [&] { regression_loss(c, loss, pred, pred, other, two, {}); });
   expect_shape_error("regression_loss", [&] { regression_loss(c, loss, other, pred, pred, two, {}); });
   expect_shape_error("regression_loss", [&] { regression_loss(c, loss, pred, pred, pred, one, {}); });
-  expect_shape_error("regression_loss", [&] { regression_loss(c, loss, pred, pred, pred, two, {Regression::huber, 0}); });
+  expect_shape_error("regression_loss", [&] {
+    regression_loss(c, loss, pred, pred, pred, two, {Regression::huber, 0});
+  });
   expect_shape_error("kl_normal_loss", [&] { kl_normal_loss(c, loss, other, other, two); });
   expect_shape_error("kl_normal_loss", [&] { kl_normal_loss(c, loss, other, pred, two); });
   expect_shape_error("sample_posterior", [&] { sample_posterior(c, pred, pred, z); });

@@ -72,7 +72,8 @@ TEST_P(Norm, RmsNormMatchesTheReference) {
       const Tensor g = with_gain ? gain(cols) : Tensor();
       const ref::NormInput<double> in{to_double(x), optional(g), {}, double(1e-6F)};
       const ref::NormLayout layout{rows, 1, cols, 1};
-      Tensor y = c.like(x, "y"), rstd = c.empty({rows}, "rstd"), dx = c.like(x, "dx"), dgain = zeros(c, {cols});
+      Tensor y = c.like(x, "y"), rstd = c.empty({rows}, "rstd"), dx = c.like(x, "dx"),
+             dgain = zeros(c, {cols});
       rms_norm_forward(c, y, rstd, x, g, 1e-6F);
       EXPECT_TRUE(matches(y, ref::norm_forward(in, layout, false, false)));
       const auto want = ref::norm_backward(in, layout, to_double(dy), false, false);
@@ -100,8 +101,8 @@ struct MapShape {
   std::int64_t samples, space, channels;
   int groups;
 };
-constexpr MapShape kMapShapes[] = {{1, 1, 8, 2},  {2, 3, 6, 3},   {1, 31, 33, 11},  {3, 7, 257, 1},
-                                   {2, 5, 8, 8},  {1, 1100, 64, 32}, {2, 333, 320, 32}};
+constexpr MapShape kMapShapes[] = {{1, 1, 8, 2}, {2, 3, 6, 3},      {1, 31, 33, 11},  {3, 7, 257, 1},
+                                   {2, 5, 8, 8}, {1, 1100, 64, 32}, {2, 333, 320, 32}};
 
 TEST_P(Norm, GroupNormMatchesTheReference) {
   for (const auto& [samples, space, channels, groups] : kMapShapes) {
@@ -136,7 +137,8 @@ TEST_P(Norm, GroupNormMatchesTheReference) {
   }
 }
 
-// Mean 100 with deviation 0.1: sums of x and x^2 would lose every digit of the variance. The table's tolerance holds.
+// Mean 100 with deviation 0.1: sums of x and x^2 would lose every digit of the variance. The table's
+// tolerance holds.
 TEST_P(Norm, MeanFarAboveDeviation) {
   const double spread = 0.1 * std::sqrt(3.0);  // uniform numbers of deviation 0.1
   const Tensor x = input({2, 900, 64}, 100, spread);
@@ -151,7 +153,8 @@ TEST_P(Norm, MeanFarAboveDeviation) {
 
 TEST(NormReference, BackwardIsTheDerivative) {
   const Doubles x{0.3, -1.2, 0.7, 2.1, -0.4, 0.9, 1.5, -0.8, 0.2, -2.2, 0.6, 1.1};
-  const Doubles gain{0.7, 1.3, -0.5, 1.1}, bias{0.1, -0.2, 0.3, 0.4}, dy{0.5, -1, 0.25, 2, 1, -0.5, 0.75, 0.1, -0.3, 0.8, 1.2, -0.9};
+  const Doubles gain{0.7, 1.3, -0.5, 1.1}, bias{0.1, -0.2, 0.3, 0.4},
+      dy{0.5, -1, 0.25, 2, 1, -0.5, 0.75, 0.1, -0.3, 0.8, 1.2, -0.9};
   for (const auto& layout : {ref::NormLayout{3, 1, 4, 1}, {1, 3, 4, 2}}) {
     for (const bool centred : {true, false}) {
       for (const bool silu : {true, false}) {
@@ -188,7 +191,8 @@ TEST(NormChecks, ThreadsDoNotChangeBits) {
   expect_same_bits_for_threads([&](const Context& c) { return backward(c, true); });
   expect_same_bits_for_threads([](const Context& c) {
     const Tensor x = random_tensor(c, {3000, 48}, 1), dy = random_tensor(c, x.shape(), 2);
-    Tensor y = c.like(x, "y"), stats = c.empty({3000, 2}, "stats"), dgain = zeros(c, {48}), dbias = zeros(c, {48});
+    Tensor y = c.like(x, "y"), stats = c.empty({3000, 2}, "stats"), dgain = zeros(c, {48}),
+           dbias = zeros(c, {48});
     layer_norm_forward(c, y, stats, x, Tensor(), Tensor(), 1e-5F);
     layer_norm_param_grad(c, dgain, dbias, dy, x, stats);
     return dgain;
@@ -198,7 +202,8 @@ TEST(NormChecks, ThreadsDoNotChangeBits) {
 TEST(NormChecks, WrongTensorsAreNamed) {
   Cpu cpu;
   const Context& c = cpu.c;
-  Tensor x = zeros(c, {2, 6}), stats = zeros(c, {2, 2}), rstd = zeros(c, {2}), vec = zeros(c, {6}), bad = zeros(c, {5}), none;
+  Tensor x = zeros(c, {2, 6}), stats = zeros(c, {2, 2}), rstd = zeros(c, {2}), vec = zeros(c, {6}),
+         bad = zeros(c, {5}), none;
   expect_shape_error("layer_norm_forward", [&] { layer_norm_forward(c, x, rstd, x, none, none, 1e-5F); });
   expect_shape_error("layer_norm_forward", [&] { layer_norm_forward(c, x, stats, x, bad, none, 1e-5F); });
   expect_shape_error("layer_norm_backward", [&] { layer_norm_backward(c, vec, x, x, stats, none); });
@@ -207,9 +212,15 @@ TEST(NormChecks, WrongTensorsAreNamed) {
   expect_shape_error("rms_norm_backward", [&] { rms_norm_backward(c, x, x, x, rstd, bad); });
   expect_shape_error("rms_norm_param_grad", [&] { rms_norm_param_grad(c, none, x, x, rstd); });
   Tensor map_stats = zeros(c, {2, 3, 2});
-  expect_shape_error("group_norm_forward", [&] { group_norm_forward(c, x, map_stats, x, none, none, {4, 1e-5F}); });
-  expect_shape_error("group_norm_forward", [&] { group_norm_forward(c, x, map_stats, x, none, none, {0, 1e-5F}); });
-  expect_shape_error("group_norm_backward", [&] { group_norm_backward(c, x, x, x, stats, none, none, {3, 1e-5F}); });
+  expect_shape_error("group_norm_forward", [&] {
+    group_norm_forward(c, x, map_stats, x, none, none, {4, 1e-5F});
+  });
+  expect_shape_error("group_norm_forward", [&] {
+    group_norm_forward(c, x, map_stats, x, none, none, {0, 1e-5F});
+  });
+  expect_shape_error("group_norm_backward", [&] {
+    group_norm_backward(c, x, x, x, stats, none, none, {3, 1e-5F});
+  });
   expect_shape_error("group_norm_param_grad", [&] {
     group_norm_param_grad(c, {vec, bad}, x, x, map_stats, none, none, {3, 1e-5F});
   });

@@ -29,7 +29,8 @@ TEST_P(Optim, AdamWFollowsTheReference) {
     for (spec.t = 1; spec.t <= 20; ++spec.t) {
       const Tensor grad = random_tensor(c, {n}, 100 + std::uint32_t(spec.t));
       adamw_step(c, {s.value, s.m, s.v}, grad, spec);
-      for (std::int64_t i = 0; i < n; ++i) want[i] = ref::adamw_step(want[i], double(grad.data<float>()[i]), spec);
+      for (std::int64_t i = 0; i < n; ++i)
+        want[i] = ref::adamw_step(want[i], double(grad.data<float>()[i]), spec);
     }
     Doubles value, m, v;
     for (const auto& p : want) value.push_back(p.value), m.push_back(p.m), v.push_back(p.v);
@@ -39,7 +40,8 @@ TEST_P(Optim, AdamWFollowsTheReference) {
   }
 }
 
-// The first step has the length of the learning rate, whatever the gradient's size: the bias correction at work.
+// The first step has the length of the learning rate, whatever the gradient's size: the bias correction at
+// work.
 TEST_P(Optim, FirstStepHasTheLengthOfTheLearningRate) {
   Tensor value = zeros(c, {3}), m = zeros(c, {3}), v = zeros(c, {3});
   adamw_step(c, {value, m, v}, tensor_of(c, {3}, {1e-3, -5, 200}), {1e-2F, 0.9F, 0.999F, 1e-12F, 0, 1, 1});

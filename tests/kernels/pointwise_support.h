@@ -1,5 +1,5 @@
-// Shared by the tests of the pointwise kernel families: tensors from numbers, gradients by differences, the same test
-// on every instruction set, and the checks that every operation owes (errors, plan, thread count).
+// Shared by the tests of the pointwise kernel families: tensors from numbers, gradients by differences, the
+// same test on every instruction set, and the checks that every operation owes (errors, plan, thread count).
 #pragma once
 
 #include <hwy/targets.h>
@@ -45,7 +45,8 @@ inline double dot(const Doubles& a, const Doubles& b) {
 }
 
 // d sum(weight * f(x)) / dx by central differences.
-inline Doubles differences(const std::function<Doubles(const Doubles&)>& f, Doubles x, const Doubles& weight) {
+inline Doubles differences(const std::function<Doubles(const Doubles&)>& f, Doubles x,
+                           const Doubles& weight) {
   constexpr double kStep = 1e-5;
   Doubles grad(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -80,7 +81,8 @@ inline void expect_shape_error(std::string_view op, const std::function<void()>&
   }
 }
 
-// On a plan device `call` must account exactly one call of `op` with its cost, run nothing, and leave no memory behind.
+// On a plan device `call` must account exactly one call of `op` with its cost, run nothing, and leave no
+// memory behind.
 inline void expect_planned(std::string_view op, const std::function<void(const Context&)>& call) {
   Runtime plan(Device::cpu().planned());
   call(Context(plan));

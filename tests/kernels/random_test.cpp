@@ -18,7 +18,8 @@ TEST_P(Random, UniformIsWordByWord) {
     SCOPED_TRACE(n);
     Tensor y = c.empty({n}, "y");
     fill_uniform(c, y, kStream, 0, 1);
-    for (std::int64_t i = 0; i < n; ++i) ASSERT_EQ(y.data<float>()[i], ref::uniform(kStream, i, 0.0F, 1.0F)) << i;
+    for (std::int64_t i = 0; i < n; ++i)
+      ASSERT_EQ(y.data<float>()[i], ref::uniform(kStream, i, 0.0F, 1.0F)) << i;
     fill_uniform(c, y, kStream, -3, 5);
     Doubles want(n);
     for (std::int64_t i = 0; i < n; ++i) want[i] = ref::uniform(kStream, i, -3.0, 5.0);
@@ -30,7 +31,8 @@ TEST_P(Random, NormalIsTheHostsToTheBit) {
   for (const std::int64_t n : kLengths) {
     Tensor y = c.empty({n}, "y");
     fill_normal(c, y, kStream);
-    for (std::int64_t i = 0; i < n; ++i) ASSERT_EQ(y.data<float>()[i], ref::normal(kStream, i)) << i << " of " << n;
+    for (std::int64_t i = 0; i < n; ++i)
+      ASSERT_EQ(y.data<float>()[i], ref::normal(kStream, i)) << i << " of " << n;
   }
 }
 
@@ -46,8 +48,8 @@ TEST_P(Random, DropoutKeepsByTheStreamAndIsItsOwnAdjoint) {
       dropout(c, inside, inside, kStream, p);
       EXPECT_TRUE(same_bits(inside, y));
       dropout(c, back, w, kStream, p);
-      EXPECT_NEAR(testing_support::dot(to_double(y), to_double(w)), testing_support::dot(to_double(x), to_double(back)),
-                  1e-6 * double(n));
+      EXPECT_NEAR(testing_support::dot(to_double(y), to_double(w)),
+                  testing_support::dot(to_double(x), to_double(back)), 1e-6 * double(n));
     }
   }
 }
@@ -125,9 +127,18 @@ TEST(RandomChecks, WrongTensorsAreNamed) {
 }
 
 TEST(RandomChecks, PlanAccountsOnly) {
-  expect_planned("fill_uniform", [](const Context& c) { Tensor y = c.empty({4}, "y"); fill_uniform(c, y, kStream, 0, 1); });
-  expect_planned("fill_normal", [](const Context& c) { Tensor y = c.empty({4}, "y"); fill_normal(c, y, kStream); });
-  expect_planned("dropout", [](const Context& c) { Tensor y = c.empty({4}, "y"); dropout(c, y, y, kStream, 0.1F); });
+  expect_planned("fill_uniform", [](const Context& c) {
+    Tensor y = c.empty({4}, "y");
+    fill_uniform(c, y, kStream, 0, 1);
+  });
+  expect_planned("fill_normal", [](const Context& c) {
+    Tensor y = c.empty({4}, "y");
+    fill_normal(c, y, kStream);
+  });
+  expect_planned("dropout", [](const Context& c) {
+    Tensor y = c.empty({4}, "y");
+    dropout(c, y, y, kStream, 0.1F);
+  });
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ TEST_P(Reduce, NotFiniteIsFoundAnywhere) {
 }
 
 TEST_P(Reduce, ColumnSumsAdd) {
-  for (const auto& [rows, cols] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {257, 3}, {3000, 40}, {65, 1280}}) {
+  for (const auto& [rows, cols] :
+       {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {257, 3}, {3000, 40}, {65, 1280}}) {
     SCOPED_TRACE(join(rows, " ", cols));
     const Tensor dy = random_tensor(c, {rows, cols}, 1), before = random_tensor(c, {cols}, 2);
     Tensor db = clone(c, before);
@@ -91,7 +92,8 @@ TEST(ReduceChecks, WrongTensorsAreNamed) {
 
 TEST(ReduceChecks, PlanAccountsOnly) {
   expect_planned("sum", [](const Context& c) { EXPECT_EQ(sum(c, c.empty({7}, "x")), 0); });
-  expect_planned("sum_of_squares", [](const Context& c) { EXPECT_EQ(sum_of_squares(c, c.empty({7}, "x")), 0); });
+  expect_planned("sum_of_squares",
+                 [](const Context& c) { EXPECT_EQ(sum_of_squares(c, c.empty({7}, "x")), 0); });
   expect_planned("dot", [](const Context& c) { EXPECT_EQ(dot(c, c.empty({7}, "a"), c.empty({7}, "b")), 0); });
   expect_planned("max_abs", [](const Context& c) { EXPECT_EQ(max_abs(c, c.empty({7}, "x")), 0); });
   expect_planned("all_finite", [](const Context& c) { EXPECT_FALSE(all_finite(c, c.empty({7}, "x"))); });

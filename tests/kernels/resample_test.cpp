@@ -8,7 +8,7 @@ namespace {
 
 using namespace testing_support;
 
-constexpr ref::MapSize kSizes[] = {{1, 1, 1, 1, 1, 1}, {1, 1, 1, 3, 2, 7},   {2, 3, 5, 6, 10, 33},
+constexpr ref::MapSize kSizes[] = {{1, 1, 1, 1, 1, 1}, {1, 1, 1, 3, 2, 7},    {2, 3, 5, 6, 10, 33},
                                    {3, 3, 4, 7, 5, 2}, {1, 31, 7, 33, 13, 3}, {2, 16, 16, 32, 32, 64}};
 
 TEST(Resample, ForwardAndAdjointMatchTheReference) {
@@ -39,7 +39,8 @@ TEST(Resample, ThreadsDoNotChangeBits) {
 TEST(Resample, WrongTensorsAreNamed) {
   Cpu cpu;
   const Context& c = cpu.c;
-  Tensor x = zeros(c, {1, 4, 4, 2}), smaller = zeros(c, {1, 3, 8, 2}), channels = zeros(c, {1, 8, 8, 3}), flat = zeros(c, {4, 2});
+  Tensor x = zeros(c, {1, 4, 4, 2}), smaller = zeros(c, {1, 3, 8, 2}), channels = zeros(c, {1, 8, 8, 3}),
+         flat = zeros(c, {4, 2});
   expect_shape_error("upsample_nearest_forward", [&] { upsample_nearest_forward(c, smaller, x); });
   expect_shape_error("upsample_nearest_forward", [&] { upsample_nearest_forward(c, channels, x); });
   expect_shape_error("upsample_nearest_adjoint", [&] { upsample_nearest_adjoint(c, x, channels); });

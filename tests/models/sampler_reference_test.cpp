@@ -61,9 +61,11 @@ double dpmpp_2m(const NoiseSchedule& schedule, const std::vector<double>& sigmas
 
 double ddim(const NoiseSchedule& schedule, int steps, double noise) {
   double x = noise;
-  for (const int t : ddim_timesteps(schedule, steps)) {
-    const int next = t - 1000 / steps;
-    const double a = schedule.alpha_cumprod(t), a_next = schedule.alpha_cumprod(next < 0 ? 0 : next);
+  std::vector<int> timesteps = ddim_timesteps(schedule, steps);
+  timesteps.push_back(0);
+  for (std::size_t i = 0; i + 1 < timesteps.size(); ++i) {
+    const int t = timesteps[i];
+    const double a = schedule.alpha_cumprod(t), a_next = schedule.alpha_cumprod(timesteps[i + 1]);
     const double out = network(x, t);
     const bool v = schedule.prediction() == Prediction::v;
     const double clean =

@@ -1,5 +1,5 @@
-// The run is killed anywhere, or the disk refuses in the middle of a write: whatever was acknowledged stays, and the
-// resumed run ends in the bytes of one that was never touched.
+// The run is killed anywhere, or the disk refuses in the middle of a write: whatever was acknowledged stays,
+// and the resumed run ends in the bytes of one that was never touched.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,9 +41,9 @@ struct Acknowledger : TrainObserver {
 };
 
 struct ChildOptions {
-  std::int64_t stop_after = 0;  // step; 0: never
-  bool record = true;           // metrics and events, as a real run
-  std::int64_t file_limit = -1; // bytes after which a write fails as on a full disk (EFBIG); -1: none
+  std::int64_t stop_after = 0;   // step; 0: never
+  bool record = true;            // metrics and events, as a real run
+  std::int64_t file_limit = -1;  // bytes after which a write fails as on a full disk (EFBIG); -1: none
 };
 
 // Trains in a child process.

@@ -97,7 +97,8 @@ void ToyTask::save_result(Context& c, const fs::path& path, const std::map<std::
   std::vector<TensorToWrite> out;
   for (const Param* p : params()) {
     const auto dims = p->shape.dims();
-    out.push_back(tensor_to_write(p->name, {dims.begin(), dims.end()}, p->value.span<float>(), FileDType::f32));
+    out.push_back(
+        tensor_to_write(p->name, {dims.begin(), dims.end()}, p->value.span<float>(), FileDType::f32));
   }
   const MetadataTable metadata(facts.begin(), facts.end());
   if (!options_.result_is_folder) return write_safetensors(path, std::move(out), metadata);

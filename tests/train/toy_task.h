@@ -1,5 +1,5 @@
-// A small task written with the real kernels: a two-layer network that learns a fixed function from noisy inputs.
-// Its batches and noise are functions of (seed, step, sample), as the Task contract asks.
+// A small task written with the real kernels: a two-layer network that learns a fixed function from noisy
+// inputs. Its batches and noise are functions of (seed, step, sample), as the Task contract asks.
 #pragma once
 
 #include <set>

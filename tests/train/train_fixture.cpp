@@ -31,7 +31,8 @@ void set_bytes(const fs::path& file, const std::string& bytes) {
 std::vector<std::string> entries_of(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -50,7 +51,8 @@ TrainOptions toy_train_options(const fs::path& run_dir) {
   return options;
 }
 
-ToyRun run_toy(const TrainOptions& options, const ToyOptions& toy, std::int64_t stop_after, TrainObserver* observer) {
+ToyRun run_toy(const TrainOptions& options, const ToyOptions& toy, std::int64_t stop_after,
+               TrainObserver* observer) {
   Runtime runtime(Device::cpu(), Memory::kUnlimited, 1);
   ToyTask task(toy);
   Trainer trainer(Context(runtime), task, options);

@@ -34,7 +34,9 @@ class EventList : public TrainObserver {
   }
   void on_skip(std::int64_t step, const std::string&) override { add("skip", step); }
   void on_validation(std::int64_t step, double) override { add("validation", step); }
-  void on_preview(std::int64_t step, const std::vector<std::filesystem::path>&) override { add("preview", step); }
+  void on_preview(std::int64_t step, const std::vector<std::filesystem::path>&) override {
+    add("preview", step);
+  }
   void on_before_save(std::int64_t step) override { add("before save", step); }
   void on_save(std::int64_t step, const std::filesystem::path&) override { add("save", step); }
   void on_warning(const std::string& message) override { warnings.push_back(message); }
@@ -45,7 +47,9 @@ class EventList : public TrainObserver {
   std::function<void(const StepRecord&)> after_step;
 
  private:
-  void add(const std::string& what, std::int64_t step) { events.push_back(what + " " + std::to_string(step)); }
+  void add(const std::string& what, std::int64_t step) {
+    events.push_back(what + " " + std::to_string(step));
+  }
 };
 
 inline constexpr const char* kResult = "toy.safetensors";
@@ -57,7 +61,8 @@ struct ToyRun {
   TrainResult result;
   std::vector<float> values;  // of the arena, in the end
 };
-// One start: resumes from the newest checkpoint if there is one, and stops after step `stop_after` (0: never).
+// One start: resumes from the newest checkpoint if there is one, and stops after step `stop_after` (0:
+// never).
 ToyRun run_toy(const TrainOptions& options, const ToyOptions& toy = {}, std::int64_t stop_after = 0,
                TrainObserver* observer = nullptr);
 

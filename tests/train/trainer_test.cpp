@@ -44,10 +44,11 @@ TEST(Trainer, DoesEachThingWhenItIsDue) {
   options.validation_steps = 3;
   EventList list;
   const TrainResult result = train(options, {}, list);
-  const std::vector<std::string> expected = {
-      "start 0",  "validation 0", "preview 0", "step 1",       "step 2", "before save 2", "save 2",
-      "validation 3", "step 3",   "step 4",    "preview 4",    "before save 4", "save 4",
-      "validation 5", "step 5",   "preview 5", "before save 5", "save 5", "finish"};
+  const std::vector<std::string> expected = {"start 0",       "validation 0",  "preview 0", "step 1",
+                                             "step 2",        "before save 2", "save 2",    "validation 3",
+                                             "step 3",        "step 4",        "preview 4", "before save 4",
+                                             "save 4",        "validation 5",  "step 5",    "preview 5",
+                                             "before save 5", "save 5",        "finish"};
   EXPECT_EQ(list.events, expected);
   EXPECT_TRUE(list.warnings.empty());
   EXPECT_FALSE(list.records[1].validation_loss.has_value());
@@ -69,8 +70,9 @@ TEST(Trainer, IntervalsOfZeroMeanBeforeAndAfter) {
   options.save_steps = options.validation_steps = 0;
   EventList list;
   train(options, {}, list);
-  const std::vector<std::string> expected = {"start 0", "validation 0", "preview 0", "step 1", "step 2", "validation 3",
-                                             "step 3", "preview 3", "before save 3", "save 3", "finish"};
+  const std::vector<std::string> expected = {"start 0",       "validation 0", "preview 0", "step 1",
+                                             "step 2",        "validation 3", "step 3",    "preview 3",
+                                             "before save 3", "save 3",       "finish"};
   EXPECT_EQ(list.events, expected);
 }
 
@@ -93,7 +95,8 @@ TEST(Trainer, ResultMayBeAFolderAndReplacesAnOlderOne) {
   toy.result_is_folder = true;
   EventList list;
   train(options, toy, list);
-  const std::vector<std::string> expected = {"inner", "model.safetensors"}, around = {"adapter", "checkpoints", "samples"};
+  const std::vector<std::string> expected = {"inner", "model.safetensors"},
+                                 around = {"adapter", "checkpoints", "samples"};
   EXPECT_EQ(entries_of(options.run_dir / "adapter"), expected);
   EXPECT_EQ(entries_of(options.run_dir), around);
   EXPECT_EQ(verify_checkpoint(options.run_dir / "checkpoints" / "step-000003").commit.step, 3);
@@ -116,7 +119,8 @@ TEST(Trainer, AverageIsWhatUsersGet) {
   EXPECT_NE(saved, std::vector<float>(raw.data<float>(), raw.data<float>() + saved.size()));
 }
 
-// Steps that are not finite leave no trace but the counters: dropping them from the data gives the same parameters.
+// Steps that are not finite leave no trace but the counters: dropping them from the data gives the same
+// parameters.
 TEST(Trainer, BadStepsChangeNothing) {
   Runtime runtime(Device::cpu(), Memory::kUnlimited, 1);
   ToyOptions toy;
@@ -127,14 +131,16 @@ TEST(Trainer, BadStepsChangeNothing) {
   TrainState bad(c, task, {}, 0.9), good(c, clean, {}, 0.9);
   const LrSchedule schedule({config::LrScheduler::linear, 1e-2, 0, 10, 1, 1});
   for (std::int64_t step = 0; step < 6; ++step) {
-    const auto before = std::vector<float>(bad.arena().value().data<float>(), bad.arena().value().data<float>() + 30);
+    const auto before =
+        std::vector<float>(bad.arena().value().data<float>(), bad.arena().value().data<float>() + 30);
     const std::int64_t updates = bad.optimizer().updates(), average = bad.ema()->updates();
     const UpdateReport report = bad.update(c, task, schedule.at(updates), 1.0);
     const bool skipped = step == 1 || step == 2 || step == 4;
     EXPECT_EQ(report.skipped, skipped) << step;
     EXPECT_EQ(bad.optimizer().updates(), updates + (skipped ? 0 : 1));
     EXPECT_EQ(bad.ema()->updates(), average + (skipped ? 0 : 1));
-    const auto after = std::vector<float>(bad.arena().value().data<float>(), bad.arena().value().data<float>() + 30);
+    const auto after =
+        std::vector<float>(bad.arena().value().data<float>(), bad.arena().value().data<float>() + 30);
     EXPECT_EQ(before == after, skipped);
   }
   EXPECT_EQ(bad.counters().step, 6);

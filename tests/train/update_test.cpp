@@ -77,9 +77,12 @@ TEST_F(UpdateTest, AdamWFollowsTheFormulaFor20Steps) {
   }
   EXPECT_EQ(adamw.updates(), 20);
   const auto tolerance = kernel_tolerance(DType::f32);
-  EXPECT_TRUE(all_close(std::as_const(arena.value()).span<float>(), std::span<const double>(value), tolerance));
-  EXPECT_TRUE(all_close(std::as_const(adamw.state()[0].tensor).span<float>(), std::span<const double>(m), tolerance));
-  EXPECT_TRUE(all_close(std::as_const(adamw.state()[1].tensor).span<float>(), std::span<const double>(v), tolerance));
+  EXPECT_TRUE(
+      all_close(std::as_const(arena.value()).span<float>(), std::span<const double>(value), tolerance));
+  EXPECT_TRUE(
+      all_close(std::as_const(adamw.state()[0].tensor).span<float>(), std::span<const double>(m), tolerance));
+  EXPECT_TRUE(
+      all_close(std::as_const(adamw.state()[1].tensor).span<float>(), std::span<const double>(v), tolerance));
 }
 
 TEST_F(UpdateTest, AdamWChecksItsOptions) {
@@ -119,8 +122,10 @@ TEST_F(UpdateTest, EmaFollowsItsDecayAndSwapsExactly) {
     }
     ema.update(c_, arena);
   }
-  EXPECT_TRUE(all_close(ema.average().span<float>(), std::span<const double>(average), kernel_tolerance(DType::f32)));
-  const auto values = testing_support::to_double(arena.value()), averages = testing_support::to_double(ema.average());
+  EXPECT_TRUE(
+      all_close(ema.average().span<float>(), std::span<const double>(average), kernel_tolerance(DType::f32)));
+  const auto values = testing_support::to_double(arena.value()),
+             averages = testing_support::to_double(ema.average());
   {
     const EmaInPlace in_place(c_, arena, &ema);
     EXPECT_EQ(testing_support::to_double(arena.value()), averages);
@@ -211,7 +216,8 @@ TEST(LrSchedule, NamesWhatChangesIt) {
 }
 
 TEST(Facts, ListsEveryDifference) {
-  const std::string was = "model: a\nrank: 8\nlist: x\nlist: y\ngone: 1\n", now = "model: a\nrank: 16\nlist: x\nlist: z\nnew: 2\n";
+  const std::string was = "model: a\nrank: 8\nlist: x\nlist: y\ngone: 1\n",
+                    now = "model: a\nrank: 16\nlist: x\nlist: z\nnew: 2\n";
   EXPECT_TRUE(differing_facts(was, was).empty());
   const std::vector<std::string> expected = {
       "rank: the checkpoint has 8, this run has 16", "list: the checkpoint has x; y, this run has x; z",

@@ -1,0 +1,69 @@
+// 3x3 convolutions of stride 1 with 16 instead of 36 multiplications per 2x2 pixels: F(2x2, 3x3) of Lavin and Gray,
+// "Fast algorithms for convolutional neural networks", CVPR 2016.
+//
+//   U = G g Gᵀ (filter)   V = Bᵀ d B (4x4 input tile)   M = sum over channels U ⊙ V   Y = Aᵀ M A (2x2 outputs)
+//
+// The transforms only add, subtract and halve, so the rounding stays that of the direct sum. Filters are transformed
+// block by block into cache, never stored. The larger tiles of the same paper lose digits and are not used.
+// Every element of the result is one sum in a fixed order: the number of threads changes no bit.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/core/dtype.h"
+#include "engine/core/parallel.h"
+#include "kernels/matmul/gemm.h"
+
+namespace rankine::cpu {
+
+inline constexpr int kWinogradPlanes = 16;
+
+// A stride-1 convolution of maps (images, height, width, from) to (images, out_height, out_width, to): output pixel
+// (y, x) sees the inputs from (y - pad, x - pad) on.
+struct WinogradSizes {
+  std::int64_t images, height, width, from, out_height, out_width, to, pad;
+
+  static constexpr std::int64_t kColumns = 32;        // output channels multiplied at a time
+  static constexpr std::int64_t kMaxChunk = 256;      // tiles transformed at a time,
+  static constexpr std::int64_t kMaxInput = 4 << 20;  // and the floats that they may take
+
+  std::int64_t tiles_x() const { return (out_width + 1) / 2; }
+  std::int64_t tiles_y() const { return (out_height + 1) / 2; }
+  std::int64_t tiles() const { return images * tiles_y() * tiles_x(); }
+  std::int64_t k_blocks() const { return std::max<std::int64_t>(1, (from - kBlockSlack + 320 - 1) / 320); }
+  std::int64_t chunk() const {
+    const std::int64_t fitting = kMaxInput / (kWinogradPlanes * kStripPitch * k_blocks());
+    return std::min({tiles(), kMaxChunk, std::max<std::int64_t>(1, fitting)});
+  }
+  // A plane of transformed inputs; the extra line keeps the planes of one tile out of the same cache set.
+  std::int64_t input_plane() const { return k_blocks() * chunk() * kStripPitch + 16; }
+  std::int64_t product_plane() const { return chunk() * kColumns + 16; }
+  static constexpr std::int64_t filter_plane() { return kBlockDepth * (kColumns + 16) + 16; }
+
+  // Floats of scratch: the transformed inputs, then per thread filters, products and a gemm.
+  std::int64_t thread_scratch() const {
+    return kWinogradPlanes * (filter_plane() + product_plane()) + kGemmScratch;
+  }
+  std::int64_t scratch(std::int64_t threads) const {
+    return kWinogradPlanes * input_plane() + threads * thread_scratch();
+  }
+};
+
+struct WinogradArgs {
+  float* to;
+  const float* from;
+  const void* w;  // (rows, 3, 3, cols): forward (to, 3, 3, from); adjoint, with turned filters, (from, 3, 3, to)
+  DType dtype;
+  bool adjoint;
+  const float* bias;
+  bool accumulate;
+  WinogradSizes sizes;
+  float* scratch;
+};
+
+// Whether it beats the direct product: few filters per pixel or few channels do not repay the transforms.
+bool winograd_pays(const WinogradSizes& s);
+void winograd(ThreadPool& pool, const WinogradArgs& a);
+
+}  // namespace rankine::cpu

@@ -1,0 +1,64 @@
+#include "engine/core/context.h"
+
+#include <gtest/gtest.h>
+
+namespace rankine {
+namespace {
+
+TEST(Op, AccountsCostsByName) {
+  Runtime runtime(Device::cpu(), Memory::kUnlimited, 1);
+  const Context c(runtime);
+  for (int i = 0; i < 3; ++i) {
+    const Op op(c, "matmul", {10, 4});
+    EXPECT_FALSE(op.planned());
+  }
+  { const Op op(c, "norm", {5, 8}); }
+  const auto& lines = runtime.cost().lines();
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines.find("matmul")->second.calls, 3U);
+  EXPECT_EQ(lines.find("matmul")->second.cost.flops, 30);
+  EXPECT_GT(lines.find("matmul")->second.seconds, 0);
+  EXPECT_EQ(runtime.cost().flops(), 35);
+  EXPECT_EQ(runtime.cost().bytes(), 20);
+  EXPECT_NE(runtime.cost().report().find("matmul"), std::string::npos);
+  runtime.cost().clear();
+  EXPECT_EQ(runtime.cost().flops(), 0);
+}
+
+TEST(Op, APlanAccountsWithoutTime) {
+  Runtime plan(Device::cuda(0).planned());
+  const Context c(plan);
+  {
+    const Op op(c, "matmul", {10, 4});
+    EXPECT_TRUE(op.planned());
+  }
+  EXPECT_EQ(plan.cost().flops(), 10);
+  EXPECT_EQ(plan.cost().lines().begin()->second.seconds, 0);
+}
+
+TEST(Context, ServicesAndStreams) {
+  Runtime runtime(Device::cpu(), Memory::kUnlimited, 2);
+  Context c(runtime);
+  EXPECT_EQ(c.pool().size(), 2);
+  EXPECT_EQ(c.tape(), nullptr);
+  const Tensor t = c.empty({2, 3}, "t", DType::f16);
+  EXPECT_EQ(t.storage()->account(), Account::activations);
+  EXPECT_EQ(c.like(t, "u").dtype(), DType::f16);
+  EXPECT_EQ(c.workspace({4}, "w").storage()->account(), Account::workspace);
+  c.seed = 9;
+  c.step = 3;
+  c.first_sample = 4;
+  const RandomStream s = c.random(purpose("noise"), 2);
+  EXPECT_EQ(s.seed, 9U);
+  EXPECT_EQ(s.step, 3U);
+  EXPECT_EQ(s.sample, 6U);
+}
+
+TEST(Device, Names) {
+  EXPECT_EQ(Device::cpu().to_string(), "cpu");
+  EXPECT_EQ(Device::cuda(1).planned().to_string(), "plan(cuda:1)");
+  EXPECT_FALSE(Device::cpu() == Device::cpu().planned());
+}
+
+}  // namespace
+}  // namespace rankine
