@@ -18,12 +18,13 @@ struct ConvLayer {
   int stride = 1;
 };
 // The 3x3 convolutions of the Stable Diffusion 1.5 U-Net.
-constexpr ConvLayer kConvs[] = {
-    {4, 320, 64, 1},      {320, 320, 64, 7},    {640, 320, 64, 2},    {960, 320, 64, 1},    {640, 640, 64, 1},
-    {320, 4, 64, 1},      {320, 640, 32, 1},    {640, 640, 32, 6},    {960, 640, 32, 1},    {1280, 640, 32, 1},
-    {1920, 640, 32, 1},   {1280, 1280, 32, 1},  {640, 1280, 16, 1},   {1280, 1280, 16, 7},  {2560, 1280, 16, 2},
-    {1920, 1280, 16, 1},  {1280, 1280, 8, 12},  {2560, 1280, 8, 3},   {320, 320, 64, 1, 2}, {640, 640, 32, 1, 2},
-    {1280, 1280, 16, 1, 2}};
+constexpr ConvLayer kConvs[] = {{4, 320, 64, 1},      {320, 320, 64, 7},    {640, 320, 64, 2},
+                                {960, 320, 64, 1},    {640, 640, 64, 1},    {320, 4, 64, 1},
+                                {320, 640, 32, 1},    {640, 640, 32, 6},    {960, 640, 32, 1},
+                                {1280, 640, 32, 1},   {1920, 640, 32, 1},   {1280, 1280, 32, 1},
+                                {640, 1280, 16, 1},   {1280, 1280, 16, 7},  {2560, 1280, 16, 2},
+                                {1920, 1280, 16, 1},  {1280, 1280, 8, 12},  {2560, 1280, 8, 3},
+                                {320, 320, 64, 1, 2}, {640, 640, 32, 1, 2}, {1280, 1280, 16, 1, 2}};
 
 struct LinearLayer {
   std::int64_t in, out, edge;  // edge 0: the 77 tokens of the text
@@ -31,9 +32,29 @@ struct LinearLayer {
 };
 // Its linear layers (attention projections, gated MLP) and pointwise convolutions.
 constexpr LinearLayer kLinears[] = {
-    {320, 320, 64, 40},   {320, 2560, 64, 5},   {1280, 320, 64, 5},  {640, 640, 32, 40},   {640, 5120, 32, 5},
-    {2560, 640, 32, 5},   {1280, 1280, 16, 40}, {1280, 10240, 16, 5}, {5120, 1280, 16, 5}, {1280, 1280, 8, 8},
-    {1280, 10240, 8, 1},  {5120, 1280, 8, 1},   {768, 320, 0, 10},   {768, 640, 0, 10},    {768, 1280, 0, 12}};
+    {320, 320, 64, 40},  {320, 2560, 64, 5},   {1280, 320, 64, 5},   {640, 640, 32, 40},  {640, 5120, 32, 5},
+    {2560, 640, 32, 5},  {1280, 1280, 16, 40}, {1280, 10240, 16, 5}, {5120, 1280, 16, 5}, {1280, 1280, 8, 8},
+    {1280, 10240, 8, 1}, {5120, 1280, 8, 1},   {768, 320, 0, 10},    {768, 640, 0, 10},   {768, 1280, 0, 12}};
+
+// A step passes over far more weights than any cache holds, so each call gets the next of several copies.
+class ColdWeights {
+ public:
+  static constexpr std::size_t kBytes = std::size_t{128} << 20;
+  ColdWeights(const Context& c, Shape shape, std::uint32_t id) {
+    std::size_t bytes = 0;
+    do {
+      Tensor& w = copies_.emplace_back(c.empty(shape, "weight", DType::f16));
+      HostRandom numbers({1, purpose("weight"), 0, id});
+      for (Half& v : w.span<Half>()) v = to_half(numbers.uniform() - 0.5F);
+      bytes += w.bytes();
+    } while (bytes < kBytes && copies_.size() < 64);
+  }
+  const Tensor& next() { return copies_[at_++ % copies_.size()]; }
+
+ private:
+  std::vector<Tensor> copies_;
+  std::size_t at_ = 0;
+};
 
 struct Line {
   std::string kernel, shape;
@@ -52,26 +73,37 @@ class Bench {
     const std::int64_t edge = std::max<std::int64_t>(1, l.edge * options_.pixels / 512);
     const Window window{3, l.stride, 1, 1};
     const std::string shape = join(edge, "x", edge, " ", l.in, "->", l.out, l.stride > 1 ? " /2" : "");
-    if (!wanted("conv2d_forward " + shape) && !wanted("conv2d_adjoint " + shape)) return;
-    const Tensor x = random({options_.batch, edge, edge, l.in}, DType::f32), w = random({l.out, 3, 3, l.in}, DType::f16);
-    Tensor y = random(conv2d_out_shape(x.shape(), l.out, window), DType::f32), dx = random(x.shape(), DType::f32);
-    time("conv2d_forward", shape, l.count, [&] { conv2d_forward(c_, y, x, w, {}, window); });
-    time("conv2d_adjoint", shape, l.count, [&] { conv2d_adjoint(c_, dx, y, w, window, Write::overwrite); });
+    if (!wanted_any({"conv2d_forward", "conv2d_adjoint"}, shape)) return;
+    const Tensor x = random({options_.batch, edge, edge, l.in});
+    Tensor y = random(conv2d_out_shape(x.shape(), l.out, window)), dx = random(x.shape());
+    ColdWeights w(c_, {l.out, 3, 3, l.in}, id_++);
+    time("conv2d_forward", shape, l.count, [&] { conv2d_forward(c_, y, x, w.next(), {}, window); });
+    time("conv2d_adjoint", shape, l.count,
+         [&] { conv2d_adjoint(c_, dx, y, w.next(), window, Write::overwrite); });
   }
 
   void linear(const LinearLayer& l) {
     const std::int64_t edge = std::max<std::int64_t>(1, l.edge * options_.pixels / 512);
     const std::int64_t rows = options_.batch * (l.edge == 0 ? 77 : edge * edge);
     const std::string shape = join(rows, " ", l.in, "->", l.out);
-    const Tensor x = random({rows, l.in}, DType::f32), w = random({l.out, l.in}, DType::f16);
-    const Tensor down = random({options_.rank, l.in}, DType::f32), up = random({l.out, options_.rank}, DType::f32);
-    Tensor y = random({rows, l.out}, DType::f32), dx = random({rows, l.in}, DType::f32);
-    Tensor s = random({rows, options_.rank}, DType::f32), ds = random({rows, options_.rank}, DType::f32);
-    Tensor dup = random(up.shape(), DType::f32), ddown = random(down.shape(), DType::f32);
+    if (!wanted_any({"lowrank_linear_forward", "lowrank_linear_adjoint", "lowrank_middle",
+                     "lowrank_up_backward", "lowrank_down_grad"},
+                    shape)) {
+      return;
+    }
+    const Tensor x = random({rows, l.in}), down = random({options_.rank, l.in}),
+                 up = random({l.out, options_.rank});
+    Tensor y = random({rows, l.out}), dx = random({rows, l.in}), dup = random(up.shape()),
+           ddown = random(down.shape());
+    Tensor s = random({rows, options_.rank}), ds = random({rows, options_.rank});
+    ColdWeights w(c_, {l.out, l.in}, id_++);
     const LowRankTerm forward{s, 0, up, 1}, backward{ds, 0, down, 1};
-    time("lowrank_linear_forward", shape, l.count, [&] { lowrank_linear_forward(c_, y, x, w, {}, {&forward, 1}); });
-    time("lowrank_linear_adjoint", shape, l.count,
-         [&] { lowrank_linear_adjoint(c_, dx, y, w, {&backward, 1}, Write::overwrite); });
+    time("lowrank_linear_forward", shape, l.count, [&] {
+      lowrank_linear_forward(c_, y, x, w.next(), {}, {&forward, 1});
+    });
+    time("lowrank_linear_adjoint", shape, l.count, [&] {
+      lowrank_linear_adjoint(c_, dx, y, w.next(), {&backward, 1}, Write::overwrite);
+    });
     time("lowrank_middle", shape, l.count, [&] { lowrank_middle(c_, s, x, down); });
     time("lowrank_up_backward", shape, l.count, [&] { lowrank_up_backward(c_, {ds, dup}, y, forward); });
     time("lowrank_down_grad", shape, l.count, [&] { lowrank_down_grad(c_, ddown, ds, x); });
@@ -82,14 +114,17 @@ class Bench {
  private:
   bool wanted(const std::string& name) const { return name.find(options_.filter) != std::string::npos; }
 
-  Tensor random(Shape shape, DType dtype) {
-    Tensor t = c_.empty(shape, "bench", dtype);
-    HostRandom numbers({1, purpose("bench"), 0, id_++});
-    for (std::int64_t i = 0; i < t.numel(); ++i) {
-      const float v = numbers.uniform() - 0.5F;
-      if (dtype == DType::f16) t.data<Half>()[i] = to_half(v);
-      else t.data<float>()[i] = v;
+  bool wanted_any(std::initializer_list<const char*> kernels, const std::string& shape) const {
+    for (const char* kernel : kernels) {
+      if (wanted(join(kernel, " ", shape))) return true;
     }
+    return false;
+  }
+
+  Tensor random(Shape shape) {
+    Tensor t = c_.empty(shape, "bench");
+    HostRandom numbers({1, purpose("bench"), 0, id_++});
+    for (float& v : t.span<float>()) v = numbers.uniform() - 0.5F;
     return t;
   }
 
@@ -109,19 +144,19 @@ class Bench {
 };
 
 void print_table(const std::vector<Line>& lines, const SgemmRate& rate, int threads) {
-  std::printf("sgemm 2048, %d threads: own %.1f, CBLAS %.1f GFLOP/s; shares are of the better one\n\n", threads,
-              rate.own * 1e-9, rate.blas * 1e-9);
+  std::printf("sgemm 2048, %d threads: own %.1f, CBLAS %.1f GFLOP/s; shares are of the better one\n\n",
+              threads, rate.own * 1e-9, rate.blas * 1e-9);
   std::printf("%-24s %-22s %5s %10s %9s %6s\n", "kernel", "shape", "count", "us", "GFLOP/s", "share");
   double flops = 0, seconds = 0;
   for (const Line& l : lines) {
-    std::printf("%-24s %-22s %5d %10.1f %9.1f %6.2f\n", l.kernel.c_str(), l.shape.c_str(), l.count, l.seconds * 1e6,
-                l.flops / l.seconds * 1e-9, l.flops / l.seconds / rate.best());
+    std::printf("%-24s %-22s %5d %10.1f %9.1f %6.2f\n", l.kernel.c_str(), l.shape.c_str(), l.count,
+                l.seconds * 1e6, l.flops / l.seconds * 1e-9, l.flops / l.seconds / rate.best());
     flops += l.count * l.flops;
     seconds += l.count * l.seconds;
   }
   if (seconds > 0) {
-    std::printf("%-24s %-22s %5s %10.1f %9.1f %6.2f\n", "all, times count", "", "", seconds * 1e6, flops / seconds * 1e-9,
-                flops / seconds / rate.best());
+    std::printf("%-24s %-22s %5s %10.1f %9.1f %6.2f\n", "all, times count", "", "", seconds * 1e6,
+                flops / seconds * 1e-9, flops / seconds / rate.best());
   }
 }
 

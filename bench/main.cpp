@@ -1,7 +1,11 @@
 // rankine-bench: measures kernels and steps against what the machine can do.
 #include <CLI/CLI.hpp>
 
+#include <cstdio>
+#include <exception>
+
 #include "bench/kernels_bench.h"
+#include "bench/step_bench.h"
 
 int main(int argc, char** argv) {
   using namespace rankine::bench;
@@ -18,7 +22,26 @@ int main(int argc, char** argv) {
   k->add_option("--rank", kernels.rank, "Rank of the adapters")->check(CLI::PositiveNumber)->capture_default_str();
   k->add_option("--seconds", kernels.seconds, "Seconds per case")->check(CLI::PositiveNumber)->capture_default_str();
 
+  StepBenchOptions step;
+  CLI::App* s = app.add_subcommand("step", "A whole LoRA training step on random fp16 weights in published shapes");
+  s->add_option("--model", step.model, "sd15, sd21 or sdxl")->capture_default_str();
+  s->add_option("--resolution", step.resolution, "Edge of the picture")->check(CLI::Range(64, 2048))->capture_default_str();
+  s->add_option("--batch", step.batch, "Pictures")->check(CLI::PositiveNumber)->capture_default_str();
+  s->add_option("--rank", step.rank, "Rank of the adapters")->check(CLI::PositiveNumber)->capture_default_str();
+  s->add_option("--steps", step.steps, "Timed steps; the median counts")->check(CLI::PositiveNumber)->capture_default_str();
+  s->add_option("--threads", step.threads, "Threads; 0 is one per core")->check(CLI::NonNegativeNumber);
+  s->add_flag("--text-encoder", step.text_encoder, "Train the text encoder too");
+  s->add_flag("--recompute", step.recompute, "Keep only block inputs and run forward again");
+  s->add_flag("--profile", step.profile, "Print the time and cost of every operation");
+  s->add_flag("--json", step.json, "Print one JSON document");
+
   CLI11_PARSE(app, argc, argv);
-  if (k->parsed()) return run_kernels(kernels);
+  try {
+    if (k->parsed()) return run_kernels(kernels);
+    print(step, run_step_bench(step));
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "rankine-bench: %s\n", e.what());
+    return 1;
+  }
   return 0;
 }

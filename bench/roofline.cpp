@@ -50,13 +50,17 @@ SgemmRate measure_sgemm_rate(ThreadPool& pool) {
   const double flops = 2.0 * n * n * n;
 
   const cpu::Term term{{cpu::Gather::plain(a, n, n, n)}, cpu::Right::by_row(DType::f32, b, n), n};
-  const double own = best_seconds([&] { cpu::gemm(pool, {n, n, {&term, 1}, {y, n}}, scratch.data<float>()); }, 1.0);
+  const double own = best_seconds(
+      [&] {
+        cpu::gemm(pool, {n, n, {&term, 1}, {y, n}}, scratch.data<float>());
+      },
+      1.0);
   use_one_blas_thread();
   const double blas = best_seconds(
       [&] {
         pool.parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
-          cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(end - begin), n, n, 1, a + begin * n, n,
-                      b, n, 0, y + begin * n, n);
+          cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(end - begin), n, n, 1,
+                      a + begin * n, n, b, n, 0, y + begin * n, n);
         });
       },
       1.0);

@@ -37,15 +37,16 @@ class Task {
   // number alone, so a resumed run needs no state of the task. c.step is set by the caller.
   virtual StepStats train_step(Context& c, std::int64_t step) = 0;
 
-  // Loss on held-out data with fixed noise; nothing when there is none.
+  // Loss on held-out data with fixed noise (c.step is 0 here and in preview); nothing when there is none.
   virtual std::optional<double> validate(Context& c) = 0;
 
   // Writes preview files for `step` into `folder`; returns their paths.
   virtual std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
                                                      const std::filesystem::path& folder) = 0;
 
-  // Writes what users load (an adapter, or a model under `method: full`) and checks it by reloading.
-  // `facts` are run facts for the file's metadata, e.g. "steps", "epoch".
+  // Writes what users load (an adapter, or a model under `method: full`; a file, or a folder of files) and
+  // checks it by reloading. The bytes must follow from the parameters and `facts` alone: no time, no host
+  // name. `facts` are run facts for the file's metadata, e.g. "steps", "epoch".
   virtual void save_result(Context& c, const std::filesystem::path& path,
                            const std::map<std::string, std::string>& facts) = 0;
 

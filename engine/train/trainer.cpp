@@ -1,11 +1,8 @@
 #include "engine/train/trainer.h"
 
-#include <cmath>
-
 #include "engine/core/error.h"
 #include "engine/train/durable.h"
 #include "engine/train/facts.h"
-#include "engine/train/resources.h"
 
 namespace rankine {
 
@@ -15,21 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-TrainOptions checked(TrainOptions o) {
-  const fs::path name = o.result_name;
-  const bool plain = !name.empty() && name == name.filename() && o.result_name[0] != '.';
-  const bool taken = name == CheckpointStore::kStateFile || name == "commit.json" || name == "checkpoints" ||
-                     name == "samples";
-  require<ConfigError>(plain && !taken, "Trainer: \"", o.result_name, "\" cannot be the name of the result");
-  require<ConfigError>(o.max_steps >= 1, "Trainer: max_steps must be at least 1, got ", o.max_steps);
-  require<ConfigError>(o.save_steps >= 0 && o.preview_steps >= 0 && o.validation_steps >= 0,
-                       "Trainer: steps between saves, previews and validations must not be negative");
-  require<ConfigError>(o.max_grad_norm >= 0 && std::isfinite(o.max_grad_norm),
-                       "Trainer: max_grad_norm must be 0 or a positive number, got ", o.max_grad_norm);
-  o.schedule.total_steps = o.max_steps;
-  return o;
-}
 
 Context seeded(Context c, std::uint64_t seed) {
   c.seed = seed;
@@ -108,25 +90,6 @@ void Trainer::train_one() {
   require_progress(report);
 }
 
-StepRecord Trainer::record_of(const UpdateReport& report, double seconds) const {
-  const HostMemory host = host_memory();
-  StepRecord record;
-  record.step = step();
-  record.max_steps = options_.max_steps;
-  record.epoch = report.stats.epoch;
-  record.loss = report.stats.loss;
-  record.learning_rate = report.learning_rate;
-  record.grad_norm = report.gradient.norm;
-  record.skipped = report.skipped;
-  record.samples = report.stats.samples;
-  record.seconds = seconds;
-  record.device_bytes = c_.memory().held();
-  record.device_peak = c_.memory().high_water();
-  record.host_rss = host.rss;
-  record.host_peak = host.peak;
-  return record;
-}
-
 void Trainer::require_progress(const UpdateReport& report) const {
   const std::string last = result_.checkpoint.empty() ? "none was written yet" : result_.checkpoint.string();
   require<Diverged>(state_.counters().bad_streak < kMaxBadStreak, "diverged at step ", step(),
@@ -143,64 +106,6 @@ void Trainer::do_what_is_due() {
 
 bool Trainer::due(std::int64_t interval) const {
   return step() == options_.max_steps || (interval > 0 && step() % interval == 0);
-}
-
-std::optional<double> Trainer::validate() {
-  c_.step = c_.first_sample = 0;  // the same noise every time
-  const EmaInPlace average(c_, state_.arena(), state_.ema());
-  const std::optional<double> loss = task_.validate(c_);
-  if (!loss) return loss;
-  if (!result_.first_validation) result_.first_validation = loss;
-  result_.last_validation = loss;
-  tell([&](TrainObserver& o) { o.on_validation(step(), *loss); });
-  return loss;
-}
-
-void Trainer::preview() {
-  const fs::path folder = options_.run_dir / "samples";
-  make_folder(folder);
-  c_.step = c_.first_sample = 0;
-  const EmaInPlace average(c_, state_.arena(), state_.ema());
-  const std::vector<fs::path> files = task_.preview(c_, step(), folder);
-  if (!files.empty()) tell([&](TrainObserver& o) { o.on_preview(step(), files); });
-}
-
-void Trainer::save() {
-  tell([&](TrainObserver& o) { o.on_before_save(step()); });
-  const auto write = [&](const fs::path& folder) {
-    write_result(folder / options_.result_name);
-    state_.save(folder / CheckpointStore::kStateFile);
-  };
-  result_.checkpoint = store_.save({step(), fingerprint_, seconds_before_ + seconds()}, write, warn());
-  saved_step_ = step();
-  tell([&](TrainObserver& o) { o.on_save(step(), result_.checkpoint); });
-}
-
-void Trainer::write_result(const fs::path& path) {
-  const TrainCounters& n = state_.counters();
-  const EmaInPlace average(c_, state_.arena(), state_.ema());
-  task_.save_result(c_, path, {{"steps", std::to_string(n.step)}, {"epoch", exact(n.epoch)}});
-}
-
-fs::path Trainer::publish_result() {
-  const TemporaryFolder made(options_.run_dir / private_name(".tmp-", "result"));
-  write_result(made.path() / options_.result_name);
-  sync_tree(made.path());
-  publish_entries(made.path(), options_.run_dir);
-  return options_.run_dir / options_.result_name;
-}
-
-TrainResult Trainer::finish(Outcome outcome) {
-  if (outcome == Outcome::finished) result_.result = publish_result();
-  result_.outcome = outcome;
-  result_.steps = step();
-  result_.skipped = state_.counters().skipped;
-  result_.seconds = seconds();
-  result_.total_seconds = seconds_before_ + result_.seconds;
-  result_.device_peak = c_.memory().high_water();
-  result_.host_peak = host_memory().peak;
-  tell([&](TrainObserver& o) { o.on_finish(result_); });
-  return result_;
 }
 
 std::string Trainer::fingerprint() {

@@ -10,31 +10,16 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/train/checkpoint.h"
-#include "engine/train/lr_schedule.h"
 #include "engine/train/observer.h"
+#include "engine/train/train_options.h"
 #include "engine/train/train_state.h"
 
 namespace rankine {
-
-struct TrainOptions {
-  std::filesystem::path run_dir;
-  std::string
-      result_name;  // file or folder that save_result is asked to write, e.g. "cyberpunk_lora.safetensors"
-  std::int64_t max_steps = 0;  // optimizer steps in all
-  AdamWOptions adamw;
-  LrScheduleOptions schedule;         // total_steps is set to max_steps
-  double max_grad_norm = 1;           // 0: no clipping
-  double ema_decay = 0;               // 0: off; else previews, validation and results use the average
-  std::int64_t save_steps = 0;        // steps between checkpoints; 0: only at the end
-  std::int64_t keep_checkpoints = 3;  // 0: all
-  std::int64_t preview_steps = 0;     // steps between previews; 0: only before and after training
-  std::int64_t validation_steps = 0;  // the same for validation
-  std::uint64_t seed = 42;
-};
 
 class Trainer {
  public:

@@ -57,7 +57,7 @@ void check_model(const RunConfig& config, Checker& c) {
           "autoencoder needs method: full");
   if (model.method == Method::full) {
     for (const Field<RunConfig>& field : adapter_fields())
-      c.check(!c.given(field.info.key), field.info.key, "has no effect with method: full; remove it");
+      if (field.info.key != "train_text_encoder" && field.info.key != "text_encoder_lr") c.check(!c.given(field.info.key), field.info.key, "has no effect with method: full; remove it");
   }
 }
 

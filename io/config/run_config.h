@@ -67,7 +67,7 @@ struct NewUnet {
   std::vector<std::int64_t> channel_mult = {1, 2, 4};
   std::int64_t num_res_blocks = 1;
   std::vector<std::int64_t> attention_levels = {1, 2};  // indices into channel_mult
-  std::int64_t num_heads = 4;
+  std::int64_t num_heads = 8;
   std::int64_t context_dim = 128;
   bool operator==(const NewUnet&) const = default;
 };
@@ -81,10 +81,11 @@ struct NewVae {
 struct NewTextEncoder {
   std::int64_t width = 128;
   std::int64_t layers = 2;
-  std::int64_t heads = 4;
+  std::int64_t heads = 2;
   bool operator==(const NewTextEncoder&) const = default;
 };
 struct NewModel {
+  std::int64_t norm_groups = 32;
   NewUnet unet;
   NewVae vae;
   NewTextEncoder text_encoder;

@@ -72,7 +72,7 @@ std::string_view without_start(std::string_view text, std::string_view start) {
 std::string module_of_processor(std::string path) {
   constexpr std::string_view kProcessor = ".processor.";
   const auto at = path.find(kProcessor);
-  if (at != std::string::npos) path.replace(at, kProcessor.size(), ".");
+  if (at != std::string::npos) path.erase(at, kProcessor.size() - 1);
   if (path.ends_with(".to_out")) path += ".0";
   return path;
 }

@@ -55,7 +55,7 @@ std::string iso_date(double seconds) {
   const auto day = floor<days>(time);
   const year_month_day date(day);
   const hh_mm_ss clock(time - day);
-  const auto two = [](auto n) { return (n < 10 ? "0" : "") + std::to_string(n); };
+  const auto two = [](auto n) { return join(n < 10 ? "0" : "", n); };
   return join(static_cast<int>(date.year()), '-', two(static_cast<unsigned>(date.month())), '-',
               two(static_cast<unsigned>(date.day())), 'T', two(clock.hours().count()), ':',
               two(clock.minutes().count()), ':', two(clock.seconds().count()), 'Z');

@@ -101,7 +101,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   template <class... Parts>
   void check(bool ok, const Parts&... parts) const {
     if (ok) return;
-    const std::string field = field_.empty() ? "" : " " + shown(field_);
+    const std::string field = field_.empty() ? std::string() : join(' ', shown(field_));
     throw DataError(join(file_, ": ", depth_ == 0 ? "header" : shown(name_), field, ": ", parts...));
   }
 

@@ -50,7 +50,7 @@ std::optional<std::uint64_t> bit_count(const std::vector<std::uint64_t>& shape, 
 std::string shown(const std::vector<std::uint64_t>& shape) {
   std::string text = "[";
   for (std::size_t i = 0; i < std::min<std::size_t>(shape.size(), 8); ++i)
-    text += (i > 0 ? "," : "") + std::to_string(shape[i]);
+    text += join(i > 0 ? "," : "", shape[i]);
   return text + (shape.size() > 8 ? ",...]" : "]");
 }
 

@@ -26,7 +26,7 @@ std::string quoted(const std::string& text) {
 
 std::string list_of(const std::vector<std::int64_t>& numbers) {
   std::string text = "[";
-  for (const std::int64_t n : numbers) text += (text.size() > 1 ? "," : "") + std::to_string(n);
+  for (const std::int64_t n : numbers) text += join(text.size() > 1 ? "," : "", n);
   return text + "]";
 }
 

@@ -158,7 +158,7 @@ struct Products {
 };
 
 // FLOPs worth waking another thread for.
-constexpr double kFlopsPerThread = 4e6;
+constexpr double kFlopsPerThread = 2e6;
 
 // Every part's scratch starts on a cache line of 16 floats, as packing wants it.
 constexpr std::int64_t whole_lines(std::int64_t floats) { return (floats + 15) / 16 * 16; }

@@ -26,7 +26,8 @@ Tensor conv_workspace(const Context& c, std::string_view op, const ConvSizes& s)
 }
 
 Cost cost_of(const ConvSizes& s, const Tensor& a, const Tensor& b, const Tensor& c) {
-  const double bytes = static_cast<double>(a.bytes()) + static_cast<double>(b.bytes()) + static_cast<double>(c.bytes());
+  const double bytes =
+      static_cast<double>(a.bytes()) + static_cast<double>(b.bytes()) + static_cast<double>(c.bytes());
   return {2.0 * static_cast<double>(s.y_rows()) * static_cast<double>(s.out * s.taps() * s.in), bytes};
 }
 
@@ -37,8 +38,9 @@ Shape conv2d_out_shape(const Shape& x, std::int64_t out_channels, const Window& 
   check_window(kName, window);
   require<ShapeError>(x.rank() == 4, kName, ": expected x (N, H, W, C), got ", x);
   const std::int64_t pad = window.pad_before + window.pad_after;
-  require<ShapeError>(x[1] + pad >= window.size && x[2] + pad >= window.size, kName, ": a window of ", window.size, "x",
-                      window.size, " does not fit a padded map of ", x[1] + pad, "x", x[2] + pad);
+  require<ShapeError>(x[1] + pad >= window.size && x[2] + pad >= window.size, kName, ": a window of ",
+                      window.size, "x", window.size, " does not fit a padded map of ", x[1] + pad, "x",
+                      x[2] + pad);
   return {x[0], window.out(x[1]), window.out(x[2]), out_channels};
 }
 
@@ -56,11 +58,12 @@ void conv2d_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
   Op op(c, kName, cost_of(s, x, w, y));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::conv2d_forward(c.pool(), {y.data<float>(), x.data<float>(), w.raw(), w.dtype(), bias_or_null(bias), false, s,
-                                 scratch.data<float>()});
+  cpu::conv2d_forward(c.pool(), {y.data<float>(), x.data<float>(), w.raw(), w.dtype(), bias_or_null(bias),
+                                 false, s, scratch.data<float>()});
 }
 
-void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w, const Window& window, Write write) {
+void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w, const Window& window,
+                    Write write) {
   constexpr std::string_view kName = "conv2d_adjoint";
   check_rank(kName, "dx", dx, 4);
   check_rank(kName, "w", w, 4);
@@ -76,7 +79,8 @@ void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
                                  write == Write::accumulate, s, scratch.data<float>()});
 }
 
-void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Tensor& x, const Window& window) {
+void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Tensor& x,
+                        const Window& window) {
   constexpr std::string_view kName = "conv2d_weight_grad";
   check_rank(kName, "x", x, 4);
   check_rank(kName, "dy", dy, 4);
@@ -88,7 +92,8 @@ void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Te
   Op op(c, kName, cost_of(s, x, dw, dy));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::conv2d_weight_grad(c.pool(), {dw.data<float>(), dy.data<float>(), x.data<float>(), s, scratch.data<float>()});
+  cpu::conv2d_weight_grad(c.pool(),
+                          {dw.data<float>(), dy.data<float>(), x.data<float>(), s, scratch.data<float>()});
 }
 
 }  // namespace rankine

@@ -1,5 +1,6 @@
-// 2-D convolution of channels-last maps. Weights are stored (out, kh, kw, in): each output row is one contiguous
-// filter, so a 1x1 kernel is exactly a Linear (use matmul.h). Weight dtype f32, f16 or bf16; activations fp32 (CPU).
+// 2-D convolution of channels-last maps. Weights are stored (out, kh, kw, in): each output row is one
+// contiguous filter, so a 1x1 kernel is exactly a Linear (use matmul.h). Weight dtype f32, f16 or bf16;
+// activations fp32 (CPU).
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -7,11 +8,13 @@
 namespace rankine {
 
 struct Window {
-  int size = 3;    // kernel height = width
+  int size = 3;  // kernel height = width
   int stride = 1;
   int pad_before = 1;  // zeros above and left
   int pad_after = 1;   // zeros below and right (a VAE downsample has 0 before, 1 after)
-  constexpr std::int64_t out(std::int64_t in) const { return (in + pad_before + pad_after - size) / stride + 1; }
+  constexpr std::int64_t out(std::int64_t in) const {
+    return (in + pad_before + pad_after - size) / stride + 1;
+  }
 };
 
 Shape conv2d_out_shape(const Shape& x, std::int64_t out_channels, const Window& window);
@@ -21,8 +24,10 @@ Shape conv2d_out_shape(const Shape& x, std::int64_t out_channels, const Window& 
 void conv2d_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
                     const Window& window);
 // dx (N, H, W, in) = or += the transposed convolution of dy (N, H', W', out).
-void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w, const Window& window, Write write);
+void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w, const Window& window,
+                    Write write);
 // dw (out, k, k, in) += correlation of dy with x. fp32.
-void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Tensor& x, const Window& window);
+void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Tensor& x,
+                        const Window& window);
 
 }  // namespace rankine

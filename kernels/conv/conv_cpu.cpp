@@ -8,13 +8,15 @@ namespace {
 // The windows of x, one row per pixel of y.
 Gather windows_of(const float* x, const ConvSizes& s) {
   const Window& w = s.window;
-  return {x, s.in, s.in,
+  return {x,
+          s.in,
+          s.in,
           {s.height, s.out_height, w.stride, -w.pad_before, 1, w.size},
           {s.width, s.out_width, w.stride, -w.pad_before, 1, w.size}};
 }
 
-// One axis of the adjoint for the input coordinates i = g * stride + phase. Tap k adds dy at (i + pad - k) / stride where
-// that is whole: k = first_tap + stride * t, at g + (phase + pad - first_tap) / stride - t.
+// One axis of the adjoint for the input coordinates i = g * stride + phase. Tap k adds dy at (i + pad - k) /
+// stride where that is whole: k = first_tap + stride * t, at g + (phase + pad - first_tap) / stride - t.
 struct Phase {
   std::int64_t first_tap;
   Axis axis;
@@ -39,12 +41,17 @@ void adjoint_phase(ThreadPool& pool, const ConvArgs& a, std::int64_t phase_y, st
   right.tap_x = stride * s.in;
   const Gather rows{a.from, s.out, s.out, y.axis, x.axis};
   const Term term{{rows}, right, rows.cols()};
-  const Target dx{a.to + (phase_y * s.width + phase_x) * s.in, stride * s.in, x.axis.grid, y.axis.grid,
-                  stride * s.width * s.in, s.height * s.width * s.in};
+  const Target dx{a.to + (phase_y * s.width + phase_x) * s.in,
+                  stride * s.in,
+                  x.axis.grid,
+                  y.axis.grid,
+                  stride * s.width * s.in,
+                  s.height * s.width * s.in};
   gemm(pool, {s.images * y.axis.grid * x.axis.grid, s.in, {&term, 1}, dx, nullptr, a.accumulate}, a.scratch);
 }
 
-// The forward map and, with the roles of x and y exchanged, its adjoint as stride-1 convolutions for winograd.h.
+// The forward map and, with the roles of x and y exchanged, its adjoint as stride-1 convolutions for
+// winograd.h.
 WinogradSizes forward_sizes(const ConvSizes& s) {
   return {s.images, s.height, s.width, s.in, s.out_height, s.out_width, s.out, s.window.pad_before};
 }
@@ -68,18 +75,20 @@ std::int64_t conv2d_scratch(const ConvSizes& s, std::int64_t threads) {
 void conv2d_forward(ThreadPool& pool, const ConvArgs& a) {
   const ConvSizes& s = a.sizes;
   if (use_winograd(s, forward_sizes(s))) {
-    return winograd(pool, {a.to, a.from, a.w, a.dtype, false, a.bias, a.accumulate, forward_sizes(s), a.scratch});
+    return winograd(pool,
+                    {a.to, a.from, a.w, a.dtype, false, a.bias, a.accumulate, forward_sizes(s), a.scratch});
   }
   const std::int64_t k = s.taps() * s.in;
   const Term term{{windows_of(a.from, s)}, Right::by_column(a.dtype, a.w, k), k};
   gemm(pool, {s.y_rows(), s.out, {&term, 1}, {a.to, s.out}, a.bias, a.accumulate}, a.scratch);
 }
 
-// A strided convolution reads each input pixel with only some of its taps: which ones depends on the pixel's position
-// modulo the stride. Each such phase is a small convolution of stride 1 of its own.
+// A strided convolution reads each input pixel with only some of its taps: which ones depends on the pixel's
+// position modulo the stride. Each such phase is a small convolution of stride 1 of its own.
 void conv2d_adjoint(ThreadPool& pool, const ConvArgs& a) {
   if (use_winograd(a.sizes, adjoint_sizes(a.sizes))) {
-    return winograd(pool, {a.to, a.from, a.w, a.dtype, true, nullptr, a.accumulate, adjoint_sizes(a.sizes), a.scratch});
+    return winograd(
+        pool, {a.to, a.from, a.w, a.dtype, true, nullptr, a.accumulate, adjoint_sizes(a.sizes), a.scratch});
   }
   for (int y = 0; y < a.sizes.window.stride; ++y) {
     for (int x = 0; x < a.sizes.window.stride; ++x) adjoint_phase(pool, a, y, x);
@@ -89,7 +98,8 @@ void conv2d_adjoint(ThreadPool& pool, const ConvArgs& a) {
 void conv2d_weight_grad(ThreadPool& pool, const ConvGradArgs& a) {
   const ConvSizes& s = a.sizes;
   const std::int64_t cols = s.taps() * s.in;
-  const Term term{{Gather::plain(a.dy, s.y_rows(), s.out, s.out), true}, Right::gathered(windows_of(a.x, s)), s.y_rows()};
+  const Term term{
+      {Gather::plain(a.dy, s.y_rows(), s.out, s.out), true}, Right::gathered(windows_of(a.x, s)), s.y_rows()};
   gemm(pool, {s.out, cols, {&term, 1}, {a.dw, cols}, nullptr, true}, a.scratch);
 }
 

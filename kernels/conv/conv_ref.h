@@ -26,8 +26,8 @@ void for_each_tap(const ConvShape& s, const F& f) {
           const std::int64_t iy = oy * w.stride - w.pad_before + tap / w.size;
           const std::int64_t ix = ox * w.stride - w.pad_before + tap % w.size;
           if (iy < 0 || iy >= s.height || ix < 0 || ix >= s.width) continue;
-          f(((n * s.height + iy) * s.width + ix) * s.in, ((n * s.out_height() + oy) * s.out_width() + ox) * s.out,
-            tap * s.in);
+          f(((n * s.height + iy) * s.width + ix) * s.in,
+            ((n * s.out_height() + oy) * s.out_width() + ox) * s.out, tap * s.in);
         }
       }
     }
@@ -38,7 +38,8 @@ template <class T>
 std::vector<T> conv2d_forward(const std::vector<T>& x, const std::vector<T>& w, const std::vector<T>& bias,
                               const ConvShape& s) {
   std::vector<T> y(static_cast<std::size_t>(s.images * s.out_height() * s.out_width() * s.out), T(0));
-  for (std::size_t i = 0; i < y.size() && !bias.empty(); ++i) y[i] = bias[static_cast<std::int64_t>(i) % s.out];
+  for (std::size_t i = 0; i < y.size() && !bias.empty(); ++i)
+    y[i] = bias[static_cast<std::int64_t>(i) % s.out];
   const std::int64_t filter = s.window.size * s.window.size * s.in;
   for_each_tap(s, [&](std::int64_t x0, std::int64_t y0, std::int64_t w0) {
     for (std::int64_t o = 0; o < s.out; ++o) {

@@ -1,11 +1,12 @@
-// 3x3 convolutions of stride 1 with 16 instead of 36 multiplications per 2x2 pixels: F(2x2, 3x3) of Lavin and Gray,
-// "Fast algorithms for convolutional neural networks", CVPR 2016.
+// 3x3 convolutions of stride 1 with 16 instead of 36 multiplications per 2x2 pixels: F(2x2, 3x3) of Lavin and
+// Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 //
-//   U = G g Gᵀ (filter)   V = Bᵀ d B (4x4 input tile)   M = sum over channels U ⊙ V   Y = Aᵀ M A (2x2 outputs)
+//   U = G g Gᵀ (filter)   V = Bᵀ d B (4x4 input tile)   M = sum over channels U ⊙ V   Y = Aᵀ M A (2x2
+//   outputs)
 //
-// The transforms only add, subtract and halve, so the rounding stays that of the direct sum. Filters are transformed
-// block by block into cache, never stored. The larger tiles of the same paper lose digits and are not used.
-// Every element of the result is one sum in a fixed order: the number of threads changes no bit.
+// The transforms only add, subtract and halve, so the rounding stays that of the direct sum. Filters are
+// transformed block by block into cache, never stored. The larger tiles of the same paper lose digits and are
+// not used. Every element of the result is one sum in a fixed order: the number of threads changes no bit.
 #pragma once
 
 #include <algorithm>
@@ -19,19 +20,21 @@ namespace rankine::cpu {
 
 inline constexpr int kWinogradPlanes = 16;
 
-// A stride-1 convolution of maps (images, height, width, from) to (images, out_height, out_width, to): output pixel
-// (y, x) sees the inputs from (y - pad, x - pad) on.
+// A stride-1 convolution of maps (images, height, width, from) to (images, out_height, out_width, to): output
+// pixel (y, x) sees the inputs from (y - pad, x - pad) on.
 struct WinogradSizes {
   std::int64_t images, height, width, from, out_height, out_width, to, pad;
 
-  static constexpr std::int64_t kColumns = 32;        // output channels multiplied at a time
+  static constexpr std::int64_t kColumns = 64;        // output channels multiplied at a time
   static constexpr std::int64_t kMaxChunk = 256;      // tiles transformed at a time,
   static constexpr std::int64_t kMaxInput = 4 << 20;  // and the floats that they may take
 
   std::int64_t tiles_x() const { return (out_width + 1) / 2; }
   std::int64_t tiles_y() const { return (out_height + 1) / 2; }
   std::int64_t tiles() const { return images * tiles_y() * tiles_x(); }
-  std::int64_t k_blocks() const { return std::max<std::int64_t>(1, (from - kBlockSlack + 320 - 1) / 320); }
+  std::int64_t k_blocks() const {
+    return std::max<std::int64_t>(1, (from - kBlockSlack + kBlockK - 1) / kBlockK);
+  }
   std::int64_t chunk() const {
     const std::int64_t fitting = kMaxInput / (kWinogradPlanes * kStripPitch * k_blocks());
     return std::min({tiles(), kMaxChunk, std::max<std::int64_t>(1, fitting)});
@@ -53,7 +56,8 @@ struct WinogradSizes {
 struct WinogradArgs {
   float* to;
   const float* from;
-  const void* w;  // (rows, 3, 3, cols): forward (to, 3, 3, from); adjoint, with turned filters, (from, 3, 3, to)
+  const void*
+      w;  // (rows, 3, 3, cols): forward (to, 3, 3, from); adjoint, with turned filters, (from, 3, 3, to)
   DType dtype;
   bool adjoint;
   const float* bias;

@@ -10,7 +10,8 @@ struct Span64 {
   std::int64_t size() const { return end - begin; }
 };
 
-// V of tiles [tiles): plane-major, then block of channels, then tile (counted from `first_tile`), pitch kStripPitch.
+// V of tiles [tiles): plane-major, then block of channels, then tile (counted from `first_tile`), pitch
+// kStripPitch.
 void winograd_input(const WinogradArgs& a, float* v, std::int64_t first_tile, Span64 tiles);
 // U of filters [rows) x [cols): 16 planes of WinogradSizes::filter_plane() floats, row pitch `pitch`.
 void winograd_filter(const WinogradArgs& a, float* u, std::int64_t pitch, Span64 rows, Span64 cols);

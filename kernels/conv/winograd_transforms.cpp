@@ -27,7 +27,9 @@ HWY_INLINE VecF half(VecF a) { return hn::Mul(a, set(0.5F)); }
 
 // The first n lanes, or all of them.
 HWY_INLINE VecF load_up_to(const float* p, std::int64_t n) { return n >= lanes() ? load(p) : load_n(p, n); }
-HWY_INLINE void store_up_to(VecF v, float* p, std::int64_t n) { n >= lanes() ? store(v, p) : store_n(v, p, n); }
+HWY_INLINE void store_up_to(VecF v, float* p, std::int64_t n) {
+  n >= lanes() ? store(v, p) : store_n(v, p, n);
+}
 
 struct Tile {
   std::int64_t image, y, x;  // first output pixel
@@ -38,7 +40,8 @@ HWY_INLINE Tile tile_at(const WinogradSizes& s, std::int64_t tile) {
 }
 
 // Bᵀ d B of one vector of channels; at[i] is null where the tile hangs over the edge.
-HWY_INLINE void input_vector(const float* const* at, std::int64_t ch, std::int64_t n, float* v, std::int64_t plane) {
+HWY_INLINE void input_vector(const float* const* at, std::int64_t ch, std::int64_t n, float* v,
+                             std::int64_t plane) {
   VecF d[4][4], t[4][4];
   for (int i = 0; i < 16; ++i) d[i / 4][i % 4] = at[i] ? load_up_to(at[i] + ch, n) : set(0.0F);
   for (int x = 0; x < 4; ++x) {
@@ -114,8 +117,8 @@ void filter_block(const WinogradArgs& a, float* u, std::int64_t pitch, Span64 ro
 }
 
 // Aᵀ M A of one vector of channels into the up to four pixels that exist.
-HWY_INLINE void output_vector(const float* m, std::int64_t plane, const float* bias, bool accumulate, std::int64_t n,
-                              float* const* to) {
+HWY_INLINE void output_vector(const float* m, std::int64_t plane, const float* bias, bool accumulate,
+                              std::int64_t n, float* const* to) {
   VecF t[2][4];
   for (int x = 0; x < 4; ++x) {
     const VecF m0 = load(m + x * plane), m1 = load(m + (4 + x) * plane);
@@ -157,9 +160,12 @@ void input_simd(const WinogradArgs& a, float* v, std::int64_t first_tile, Span64
 }
 
 void filter_simd(const WinogradArgs& a, float* u, std::int64_t pitch, Span64 rows, Span64 cols) {
-  if (a.dtype == DType::f16) filter_block<Half>(a, u, pitch, rows, cols);
-  else if (a.dtype == DType::bf16) filter_block<BFloat16>(a, u, pitch, rows, cols);
-  else filter_block<float>(a, u, pitch, rows, cols);
+  if (a.dtype == DType::f16)
+    filter_block<Half>(a, u, pitch, rows, cols);
+  else if (a.dtype == DType::bf16)
+    filter_block<BFloat16>(a, u, pitch, rows, cols);
+  else
+    filter_block<float>(a, u, pitch, rows, cols);
 }
 
 void output_simd(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols) {
@@ -169,7 +175,8 @@ void output_simd(const WinogradArgs& a, const float* m, Span64 tiles, Span64 col
     float* row = a.to + ((tile.image * s.out_height + tile.y) * s.out_width + tile.x) * s.to;
     const bool right = tile.x + 1 < s.out_width, below = tile.y + 1 < s.out_height;
     for (std::int64_t c = cols.begin; c < cols.end; c += lanes()) {
-      float* const to[4] = {row + c, right ? row + s.to + c : nullptr, below ? row + s.out_width * s.to + c : nullptr,
+      float* const to[4] = {row + c, right ? row + s.to + c : nullptr,
+                            below ? row + s.out_width * s.to + c : nullptr,
                             right && below ? row + (s.out_width + 1) * s.to + c : nullptr};
       output_vector(m + (p - tiles.begin) * WinogradSizes::kColumns + c - cols.begin, s.product_plane(),
                     a.bias ? a.bias + c : nullptr, a.accumulate, cols.end - c, to);

@@ -147,7 +147,11 @@ void multiply_per_sample(const Context& c, Tensor& y, const Tensor& v) {
   check_float("multiply_per_sample", "v", v, {size.samples, size.channels});
   Op op(c, "multiply_per_sample", {double(y.numel()), kWord * double(2 * y.numel() + v.numel())});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel("multiply_per_sample", c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::multiply_per_sample(kDefaultStream, y.data<float>(), v.data<float>(), size);
+    }
+  }
   cpu::multiply_per_sample(c.pool(), y.data<float>(), v.data<float>(), size);
 }
 

@@ -1,5 +1,5 @@
 // Elementwise operations and broadcasts over rows. All tensors fp32 unless said; y may be the same tensor as
-// x. Each reads its inputs once and writes its output once.
+// x. Each reads its inputs once and writes its output once. Wrong shapes and types throw ShapeError.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -12,8 +12,8 @@ void scale(const Context& c, Tensor& y, const Tensor& x, float s);             /
 void add(const Context& c, Tensor& y, const Tensor& a, const Tensor& b);       // y = a + b
 void add_scaled(const Context& c, Tensor& y, const Tensor& x, float s);        // y += s x
 void multiply(const Context& c, Tensor& y, const Tensor& a, const Tensor& b);  // y = a * b
-void lerp(const Context& c, Tensor& y, const Tensor& x,
-          float weight);  // y += weight (x - y): moving averages
+// y += weight (x - y): moving averages.
+void lerp(const Context& c, Tensor& y, const Tensor& x, float weight);
 
 // y (N, ..., C) += v (N, C): one vector per sample, e.g. the time embedding on a feature map.
 void add_per_sample(const Context& c, Tensor& y, const Tensor& v);

@@ -80,13 +80,21 @@ void convert_to(CudaStream stream, void* y, Typed x, std::int64_t n) {
   }
 }
 
+// The element of v (samples, channels) that belongs to element i of a map.
+__device__ std::int64_t per_sample(const SampleMap& size, std::int64_t i) {
+  return i / (size.space * size.channels) * size.channels + i % size.channels;
+}
 struct AddPerSample {
   float* y;
   const float* v;
   SampleMap size;
-  __device__ void operator()(std::int64_t i) const {
-    y[i] += v[i / (size.space * size.channels) * size.channels + i % size.channels];
-  }
+  __device__ void operator()(std::int64_t i) const { y[i] += v[per_sample(size, i)]; }
+};
+struct MultiplyPerSample {
+  float* y;
+  const float* v;
+  SampleMap size;
+  __device__ void operator()(std::int64_t i) const { y[i] *= v[per_sample(size, i)]; }
 };
 
 // partial[chunk, channel] = sum over the chunk's rows: one thread per partial sum, neighbours on neighbouring
@@ -216,6 +224,11 @@ void lerp(CudaStream stream, float* y, const float* x, std::int64_t n, float wei
 
 void add_per_sample(CudaStream stream, float* y, const float* v, SampleMap size) {
   for_each("add_per_sample", stream, size.samples * size.space * size.channels, AddPerSample{y, v, size});
+}
+
+void multiply_per_sample(CudaStream stream, float* y, const float* v, SampleMap size) {
+  for_each("multiply_per_sample", stream, size.samples * size.space * size.channels,
+           MultiplyPerSample{y, v, size});
 }
 
 void sum_per_sample(CudaStream stream, const SampleSums& args) {

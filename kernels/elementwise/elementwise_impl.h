@@ -61,6 +61,7 @@ void add_scaled(CudaStream stream, float* y, const float* x, std::int64_t n, flo
 void multiply(CudaStream stream, float* y, const float* a, const float* b, std::int64_t n);
 void lerp(CudaStream stream, float* y, const float* x, std::int64_t n, float weight);
 void add_per_sample(CudaStream stream, float* y, const float* v, SampleMap size);
+void multiply_per_sample(CudaStream stream, float* y, const float* v, SampleMap size);
 void sum_per_sample(CudaStream stream, const SampleSums& args);
 void add_to_each_sample(CudaStream stream, float* y, const float* table, std::int64_t samples,
                         std::int64_t each);

@@ -12,9 +12,12 @@ namespace {
 // Which dimension of a term's factor is the rank.
 enum class Factor : std::uint8_t { up, down };
 
-std::int64_t rank_of(const LowRankTerm& term, Factor kind) { return term.factor.dim(kind == Factor::up ? 1 : 0); }
+std::int64_t rank_of(const LowRankTerm& term, Factor kind) {
+  return term.factor.dim(kind == Factor::up ? 1 : 0);
+}
 
-void check_term(std::string_view op, const LowRankTerm& term, Factor kind, std::int64_t rows, std::int64_t features) {
+void check_term(std::string_view op, const LowRankTerm& term, Factor kind, std::int64_t rows,
+                std::int64_t features) {
   const std::string_view name = kind == Factor::up ? "up factor" : "down factor";
   check_rank(op, name, term.factor, 2);
   const std::int64_t rank = rank_of(term, kind);
@@ -23,8 +26,9 @@ void check_term(std::string_view op, const LowRankTerm& term, Factor kind, std::
   check_dtype(op, "middle", term.middle, DType::f32);
   require<ShapeError>(term.middle.rows() == rows, op, ": expected a middle of ", rows, " rows, got ",
                       term.middle.shape());
-  require<ShapeError>(term.first >= 0 && term.first + rank <= term.middle.cols(), op, ": columns [", term.first, ",",
-                      term.first + rank, ") of a term are outside its middle ", term.middle.shape());
+  require<ShapeError>(term.first >= 0 && term.first + rank <= term.middle.cols(), op, ": columns [",
+                      term.first, ",", term.first + rank, ") of a term are outside its middle ",
+                      term.middle.shape());
 }
 
 Columns columns_of(const LowRankTerm& term, Factor kind) {
@@ -68,8 +72,15 @@ void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& 
   Op op(c, kName, product_cost(x.rows(), down.dim(0), x.cols(), bytes_of(s, x, down), false));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::lowrank_linear_forward(c.pool(), {s.data<float>(), x.data<float>(), x.rows(), x.cols(), down.dim(0),
-                                         {down.data<float>()}, {}, false, scratch.data<float>()});
+  cpu::lowrank_linear_forward(c.pool(), {s.data<float>(),
+                                         x.data<float>(),
+                                         x.rows(),
+                                         x.cols(),
+                                         down.dim(0),
+                                         {down.data<float>()},
+                                         {},
+                                         false,
+                                         scratch.data<float>()});
 }
 
 void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
@@ -84,13 +95,20 @@ void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const 
   check_float(kName, "y", y, x.shape().with_dim(-1, w.dim(0)));
   for (const LowRankTerm& t : terms) check_term(kName, t, Factor::up, x.rows(), w.dim(0));
   Tensor scratch = gemm_workspace(c, kName);
-  Op op(c, kName, product_cost(x.rows(), w.dim(0), x.cols(), bytes_of(y, x, w), false) +
-                      cost_of(terms, Factor::up, x.rows(), w.dim(0)));
+  Op op(c, kName,
+        product_cost(x.rows(), w.dim(0), x.cols(), bytes_of(y, x, w), false) +
+            cost_of(terms, Factor::up, x.rows(), w.dim(0)));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
   const std::vector<LowRankArgs> args = args_of(terms, Factor::up);
-  cpu::lowrank_linear_forward(c.pool(), {y.data<float>(), x.data<float>(), x.rows(), x.cols(), w.dim(0),
-                                         {w.raw(), w.dtype(), bias_or_null(bias)}, args, false,
+  cpu::lowrank_linear_forward(c.pool(), {y.data<float>(),
+                                         x.data<float>(),
+                                         x.rows(),
+                                         x.cols(),
+                                         w.dim(0),
+                                         {w.raw(), w.dtype(), bias_or_null(bias)},
+                                         args,
+                                         false,
                                          scratch.data<float>()});
 }
 
@@ -106,13 +124,21 @@ void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, cons
   for (const LowRankTerm& t : terms) check_term(kName, t, Factor::down, dy.rows(), w.dim(1));
   const bool accumulate = write == Write::accumulate;
   Tensor scratch = gemm_workspace(c, kName);
-  Op op(c, kName, product_cost(dy.rows(), w.dim(1), dy.cols(), bytes_of(dx, dy, w), accumulate) +
-                      cost_of(terms, Factor::down, dy.rows(), w.dim(1)));
+  Op op(c, kName,
+        product_cost(dy.rows(), w.dim(1), dy.cols(), bytes_of(dx, dy, w), accumulate) +
+            cost_of(terms, Factor::down, dy.rows(), w.dim(1)));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
   const std::vector<LowRankArgs> args = args_of(terms, Factor::down);
-  cpu::lowrank_linear_adjoint(c.pool(), {dx.data<float>(), dy.data<float>(), dy.rows(), w.dim(1), dy.cols(),
-                                         {w.raw(), w.dtype()}, args, accumulate, scratch.data<float>()});
+  cpu::lowrank_linear_adjoint(c.pool(), {dx.data<float>(),
+                                         dy.data<float>(),
+                                         dy.rows(),
+                                         w.dim(1),
+                                         dy.cols(),
+                                         {w.raw(), w.dtype()},
+                                         args,
+                                         accumulate,
+                                         scratch.data<float>()});
 }
 
 void lowrank_up_add(const Context& c, Tensor& y, std::span<const LowRankTerm> terms) {
@@ -125,8 +151,8 @@ void lowrank_up_add(const Context& c, Tensor& y, std::span<const LowRankTerm> te
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
   const std::vector<LowRankArgs> args = args_of(terms, Factor::up);
-  cpu::lowrank_linear_forward(c.pool(), {y.data<float>(), nullptr, y.rows(), 0, y.cols(), {}, args, true,
-                                         scratch.data<float>()});
+  cpu::lowrank_linear_forward(
+      c.pool(), {y.data<float>(), nullptr, y.rows(), 0, y.cols(), {}, args, true, scratch.data<float>()});
 }
 
 void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const LowRankTerm& term) {
@@ -139,13 +165,15 @@ void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const L
   const UpGradPlan plan{dy.rows(), dy.cols(), rank_of(term, Factor::up)};
   Tensor scratch = gemm_workspace(c, kName);
   Tensor partial = c.workspace({plan.stripes(), plan.rank, plan.out}, "lowrank_up_backward partial");
-  const auto t = static_cast<double>(plan.rows), o = static_cast<double>(plan.out), r = static_cast<double>(plan.rank);
+  const auto t = static_cast<double>(plan.rows), o = static_cast<double>(plan.out),
+             r = static_cast<double>(plan.rank);
   Op op(c, kName, {4 * t * o * r, 4 * (t * o + 2 * t * r + 3 * o * r)});
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::lowrank_up_backward(c.pool(), {out.ds.data<float>() + term.first, out.dup.data<float>(), dy.data<float>(),
-                                      term.factor.data<float>(), columns_of(term, Factor::up), term.scale, plan,
-                                      partial.data<float>(), scratch.data<float>()});
+  cpu::lowrank_up_backward(
+      c.pool(),
+      {out.ds.data<float>() + term.first, out.dup.data<float>(), dy.data<float>(), term.factor.data<float>(),
+       columns_of(term, Factor::up), term.scale, plan, partial.data<float>(), scratch.data<float>()});
 }
 
 void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x) {
@@ -159,8 +187,8 @@ void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const 
   Op op(c, kName, product_cost(ds.cols(), x.cols(), x.rows(), bytes_of(ddown, ds, x), true));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::lowrank_down_grad(c.pool(), {ddown.data<float>(), ds.data<float>(), x.data<float>(), x.rows(), ds.cols(),
-                                    x.cols(), scratch.data<float>()});
+  cpu::lowrank_down_grad(c.pool(), {ddown.data<float>(), ds.data<float>(), x.data<float>(), x.rows(),
+                                    ds.cols(), x.cols(), scratch.data<float>()});
 }
 
 }  // namespace rankine

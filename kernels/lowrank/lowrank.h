@@ -1,8 +1,8 @@
 // LoRA as extra columns of the product (Hu et al. 2021; Hayou et al. 2024 for the scales).
 //
 // With S = x Aᵀ the adapted linear map is one product:  y = [x | S] · [W | s B]ᵀ, its adjoint is one product:
-// dx = [dy | dS] · [W ; A], and one read of dy gives both dS and dB. Several adapters of one layer are several terms;
-// linears that read the same x share one S, each looking at its own columns.
+// dx = [dy | dS] · [W ; A], and one read of dy gives both dS and dB. Several adapters of one layer are
+// several terms; linears that read the same x share one S, each looking at its own columns.
 //   x (T, in)  A (r, in)  S (T, R)  B (out, r)  y, dy (T, out)  T = all leading dimensions
 #pragma once
 
@@ -30,11 +30,11 @@ void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, cons
 // y += sum_i scale_i S_i · B_iᵀ alone: the up-projection of a convolution's adapter.
 void lowrank_up_add(const Context& c, Tensor& y, std::span<const LowRankTerm> terms);
 
-// One pass over dy (T, out):  dS[:, first:first+r] = scale dy · B ;  dB (out, r) += scale dyᵀ · S[:, first:first+r].
-// `s` is the masked middle that forward used.
+// One pass over dy (T, out):  dS[:, first:first+r] = scale dy · B ;  dB (out, r) += scale dyᵀ · S[:,
+// first:first+r]. `s` is the masked middle that forward used.
 struct UpGrad {
-  Tensor& ds;          // (T, R): its columns of this term are overwritten
-  Tensor& dup;         // (out, r) +=
+  Tensor& ds;   // (T, R): its columns of this term are overwritten
+  Tensor& dup;  // (out, r) +=
 };
 void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const LowRankTerm& term);
 // dA (R, in) += dSᵀ · x.

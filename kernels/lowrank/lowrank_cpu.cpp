@@ -13,7 +13,8 @@ Left left_of(const Columns& m, std::int64_t rows) { return {Gather::plain(m.data
 void lowrank_linear_forward(ThreadPool& pool, const LowRankLinearArgs& a) {
   std::vector<Term> terms;
   if (a.base.w) {
-    terms.push_back({{Gather::plain(a.from, a.rows, a.in, a.in)}, Right::by_column(a.base.dtype, a.base.w, a.in), a.in});
+    terms.push_back(
+        {{Gather::plain(a.from, a.rows, a.in, a.in)}, Right::by_column(a.base.dtype, a.base.w, a.in), a.in});
   }
   for (const LowRankArgs& t : a.terms) {
     const std::int64_t rank = t.middle.cols;
@@ -25,9 +26,11 @@ void lowrank_linear_forward(ThreadPool& pool, const LowRankLinearArgs& a) {
 
 void lowrank_linear_adjoint(ThreadPool& pool, const LowRankLinearArgs& a) {
   std::vector<Term> terms;
-  terms.push_back({{Gather::plain(a.from, a.rows, a.out, a.out)}, Right::by_row(a.base.dtype, a.base.w, a.in), a.out});
+  terms.push_back(
+      {{Gather::plain(a.from, a.rows, a.out, a.out)}, Right::by_row(a.base.dtype, a.base.w, a.in), a.out});
   for (const LowRankArgs& t : a.terms) {
-    terms.push_back({left_of(t.middle, a.rows), Right::by_row(DType::f32, t.factor, a.in, t.scale), t.middle.cols});
+    terms.push_back(
+        {left_of(t.middle, a.rows), Right::by_row(DType::f32, t.factor, a.in, t.scale), t.middle.cols});
   }
   gemm(pool, {a.rows, a.in, terms, {a.to, a.in}, nullptr, a.accumulate}, a.scratch);
 }
@@ -41,13 +44,15 @@ struct Part {
 Term ds_term(const UpGradArgs& a, const Part& p) {
   const std::int64_t n = p.last - p.first;
   return {{Gather::plain(a.dy + p.begin * a.plan.out + p.first, p.end - p.begin, n, a.plan.out)},
-          Right::by_row(DType::f32, a.up + p.first * a.plan.rank, a.plan.rank, a.scale), n};
+          Right::by_row(DType::f32, a.up + p.first * a.plan.rank, a.plan.rank, a.scale),
+          n};
 }
 // scale dBᵀ (rank, columns [first, last)) from the same part of dy.
 Term dup_term(const UpGradArgs& a, const Part& p) {
   const std::int64_t n = p.end - p.begin;
   return {{Gather::plain(a.s.data + p.begin * a.s.pitch, n, a.s.cols, a.s.pitch), true},
-          Right::by_row(DType::f32, a.dy + p.begin * a.plan.out + p.first, a.plan.out, a.scale), n};
+          Right::by_row(DType::f32, a.dy + p.begin * a.plan.out + p.first, a.plan.out, a.scale),
+          n};
 }
 
 // While a part of dy (164 KB) is in cache both products use it.
@@ -61,9 +66,19 @@ void stripe(const UpGradArgs& a, std::int64_t index, float* scratch) {
     for (p.first = 0; p.first < plan.out; p.first = p.last) {
       p.last = std::min(plan.out, p.first + kBlockN);
       const Term ds = ds_term(a, p), dup = dup_term(a, p);
-      gemm_inline({p.end - p.begin, plan.rank, {&ds, 1}, {a.ds + p.begin * a.s.pitch, a.s.pitch}, nullptr, p.first > 0},
+      gemm_inline({p.end - p.begin,
+                   plan.rank,
+                   {&ds, 1},
+                   {a.ds + p.begin * a.s.pitch, a.s.pitch},
+                   nullptr,
+                   p.first > 0},
                   scratch);
-      gemm_inline({plan.rank, p.last - p.first, {&dup, 1}, {partial + p.first, plan.out}, nullptr, chunk > first_chunk},
+      gemm_inline({plan.rank,
+                   p.last - p.first,
+                   {&dup, 1},
+                   {partial + p.first, plan.out},
+                   nullptr,
+                   chunk > first_chunk},
                   scratch);
     }
   }
@@ -106,7 +121,8 @@ void lowrank_up_backward(ThreadPool& pool, const UpGradArgs& a) {
 }
 
 void lowrank_down_grad(ThreadPool& pool, const DownGradArgs& a) {
-  const Term term{{Gather::plain(a.ds, a.rows, a.rank, a.rank), true}, Right::by_row(DType::f32, a.x, a.in), a.rows};
+  const Term term{
+      {Gather::plain(a.ds, a.rows, a.rank, a.rank), true}, Right::by_row(DType::f32, a.x, a.in), a.rows};
   gemm(pool, {a.rank, a.in, {&term, 1}, {a.ddown, a.in}, nullptr, true}, a.scratch);
 }
 

@@ -33,10 +33,12 @@ struct LowRankLinearArgs {
   float* scratch;
 };
 
-// How lowrank_up_backward cuts dy (rows, out): into stripes of whole chunks, each with its own partial dBᵀ (rank, out).
-// It follows from the sizes alone. A single stripe means that the partials would cost more than a second read of dy.
+// How lowrank_up_backward cuts dy (rows, out): into stripes of whole chunks, each with its own partial dBᵀ
+// (rank, out). It follows from the sizes alone. A single stripe means that the partials would cost more than
+// a second read of dy.
 struct UpGradPlan {
-  static constexpr std::int64_t kChunk = 128, kMaxStripes = 16, kMaxPartial = 1 << 20;  // rows, stripes, floats
+  static constexpr std::int64_t kChunk = 128, kMaxStripes = 16,
+                                kMaxPartial = 1 << 20;  // rows, stripes, floats
   std::int64_t rows, out, rank;
   std::int64_t chunks() const { return (rows + kChunk - 1) / kChunk; }
   std::int64_t stripes() const {
@@ -45,11 +47,11 @@ struct UpGradPlan {
   }
 };
 struct UpGradArgs {
-  float* ds;          // (rows, pitch of s) at the term's first column: overwritten
-  float* dup;         // (out, rank), added to
-  const float* dy;    // (rows, out)
-  const float* up;    // (out, rank)
-  Columns s;          // (rows, rank)
+  float* ds;        // (rows, pitch of s) at the term's first column: overwritten
+  float* dup;       // (out, rank), added to
+  const float* dy;  // (rows, out)
+  const float* up;  // (out, rank)
+  Columns s;        // (rows, rank)
   float scale;
   UpGradPlan plan;
   float* partial;  // stripes x rank x out

@@ -6,7 +6,8 @@
 
 namespace rankine::ref {
 
-// One term: columns [first, first + rank) of middle (rows, width) with factor up (out, rank) or down (rank, in).
+// One term: columns [first, first + rank) of middle (rows, width) with factor up (out, rank) or down (rank,
+// in).
 template <class T>
 struct LowRank {
   const std::vector<T>& middle;
@@ -42,7 +43,8 @@ std::vector<T> lowrank_down_add(std::vector<T> dx, const LowRank<T>& t, std::int
 
 // Writes the term's columns of ds (rows, width) and adds to dup (out, rank).
 template <class T>
-void lowrank_up_backward(std::vector<T>& ds, std::vector<T>& dup, const std::vector<T>& dy, const LowRank<T>& t) {
+void lowrank_up_backward(std::vector<T>& ds, std::vector<T>& dup, const std::vector<T>& dy,
+                         const LowRank<T>& t) {
   const std::int64_t out = static_cast<std::int64_t>(dup.size()) / t.rank;
   const std::int64_t rows = static_cast<std::int64_t>(dy.size()) / out;
   for (std::int64_t row = 0; row < rows; ++row) {

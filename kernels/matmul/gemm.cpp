@@ -19,8 +19,8 @@ double largest_part(std::int64_t n, std::int64_t parts, std::int64_t unit) {
   return static_cast<double>((units + parts - 1) / parts * unit);
 }
 
-// A row part copies all of its columns of B, a column part all of its rows of A. Per FLOP of the inner loop, copying an
-// element of A costs about 10, one of B, which may have to be decoded and transposed, about 30.
+// A row part copies all of its columns of B, a column part all of its rows of A. Per FLOP of the inner loop,
+// copying an element of A costs about 10, one of B, which may have to be decoded and transposed, about 30.
 double time_of(const Gemm& g, const Grid& grid) {
   const double rows = largest_part(g.m, grid.rows, 1), cols = largest_part(g.n, grid.cols, kColumnUnit);
   return 2 * rows * cols + 30 * cols + 10 * rows;
@@ -50,8 +50,8 @@ void gemm(ThreadPool& pool, const Gemm& g, float* scratch) {
   const Grid grid = best_grid(g, threads);
   pool.parallel_for(grid.rows * grid.cols, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      gemm_block(g, part_of(g.m, i / grid.cols, grid.rows), part_of(g.n, i % grid.cols, grid.cols, kColumnUnit),
-                 scratch + i * kGemmScratch);
+      gemm_block(g, part_of(g.m, i / grid.cols, grid.rows),
+                 part_of(g.n, i % grid.cols, grid.cols, kColumnUnit), scratch + i * kGemmScratch);
     }
   });
 }

@@ -2,14 +2,15 @@
 //
 //   C (M, N) = or +=  [A_1 | A_2 | ...] · [B_1 ; B_2 ; ...]  + bias (N)
 //
-// whose operands are described, not materialised: a term's left side may be plain rows, transposed rows, or windows
-// of channels-last maps (a convolution without an im2col buffer); its right side may be stored either way round and
-// in fp32, fp16 or bf16. Each block is copied once into cache in the order the inner loop reads it, and decoding,
-// transposing, scaling and gathering happen in that copy. Several terms give one longer product: a low-rank adapter is
-// extra columns of A and extra rows of B, with no second pass over C.
+// whose operands are described, not materialised: a term's left side may be plain rows, transposed rows, or
+// windows of channels-last maps (a convolution without an im2col buffer); its right side may be stored either
+// way round and in fp32, fp16 or bf16. Each block is copied once into cache in the order the inner loop reads
+// it, and decoding, transposing, scaling and gathering happen in that copy. Several terms give one longer
+// product: a low-rank adapter is extra columns of A and extra rows of B, with no second pass over C.
 //
 // Blocks: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 2008.
-// Bits: every element of C is one sum over K in an order that depends on K alone; the number of threads changes no bit.
+// Bits: every element of C is one sum over K in an order that depends on K alone; the number of threads
+// changes no bit.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +22,9 @@
 
 namespace rankine::cpu {
 
-// Block sizes: a block of B (half a MB) stays in the second-level cache, a strip of A in the first. A block has about
-// kBlockK rows; up to kBlockSlack more, so that the extra columns of an adapter do not open another block.
+// Block sizes: a block of B (half a MB) stays in the second-level cache, a strip of A in the first. A block
+// has about kBlockK rows; up to kBlockSlack more, so that the extra columns of an adapter do not open another
+// block.
 inline constexpr std::int64_t kBlockK = 320, kBlockSlack = 64, kBlockN = 320;
 inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
 // Floats from row to row in a strip of A: an odd number of cache lines, so that rows do not share cache sets.
@@ -34,7 +36,8 @@ struct Axis {
   std::int64_t extent = 1, grid = 1, step = 1, first = 0, delta = 1, taps = 1;
 };
 
-// A matrix read from channels-last maps: row = (image, grid y, grid x), column = (tap y, tap x, channel). fp32.
+// A matrix read from channels-last maps: row = (image, grid y, grid x), column = (tap y, tap x, channel).
+// fp32.
 struct Gather {
   const float* data = nullptr;
   std::int64_t pitch = 0;     // floats from one pixel to the next
@@ -52,22 +55,25 @@ struct Gather {
 struct Left {
   Gather rows;              // A = the gathered matrix, or
   bool transposed = false;  // A (M, K) = rows (K, M)ᵀ, of a plain matrix
-  bool in_place = false;    // plain rows of pitch kStripPitch, the only term, K <= kBlockDepth: used without a copy
+  bool in_place =
+      false;  // plain rows of pitch kStripPitch, the only term, K <= kBlockDepth: used without a copy
 };
 
 // Right side of a term: B (K, N), times `scale`.
 struct Right {
   enum class Order : std::uint8_t {
     by_column,  // element (k, n) at n * pitch + k: a weight (N, K)
-    by_row,     // element (k, n) at tap(k) + (k % tap_rows) * pitch + n, where tap(k) = first + y * tap_y + x * tap_x
-    gathered    // rows of `gather`
+    by_row,   // element (k, n) at tap(k) + (k % tap_rows) * pitch + n, where tap(k) = first + y * tap_y + x *
+              // tap_x
+    gathered  // rows of `gather`
   };
   Order order = Order::by_column;
   DType dtype = DType::f32;
   const void* data = nullptr;
   std::int64_t pitch = 0;
   float scale = 1;
-  std::int64_t tap_rows = INT64_MAX, taps_x = 1, first = 0, tap_y = 0, tap_x = 0;  // by_row: a filter's taps as rows
+  std::int64_t tap_rows = INT64_MAX, taps_x = 1, first = 0, tap_y = 0,
+               tap_x = 0;  // by_row: a filter's taps as rows
   Gather gather{};
 
   static Right by_column(DType dtype, const void* data, std::int64_t pitch, float scale = 1) {
@@ -85,7 +91,8 @@ struct Term {
   std::int64_t k = 0;  // columns of A = rows of B
 };
 
-// Where C goes: row (image, grid y, grid x) starts at data + image * image_pitch + y * line_pitch + x * pitch.
+// Where C goes: row (image, grid y, grid x) starts at data + image * image_pitch + y * line_pitch + x *
+// pitch.
 struct Target {
   float* data = nullptr;
   std::int64_t pitch = 0;

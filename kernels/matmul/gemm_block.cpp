@@ -13,13 +13,15 @@ namespace rankine::HWY_NAMESPACE {
 using cpu::Gemm;
 using cpu::Term;
 
-// Calls f(term, its own rows, first row within the block) for every term that has rows in the block [ks) of all K.
+// Calls f(term, its own rows, first row within the block) for every term that has rows in the block [ks) of
+// all K.
 template <class F>
 HWY_INLINE void for_terms(const Gemm& g, Range ks, const F& f) {
   std::int64_t start = 0;
   for (const Term& term : g.terms) {
     const Range local{std::max(ks.begin, start), std::min(ks.end, start + term.k)};
-    if (local.begin < local.end) f(term, Range{local.begin - start, local.end - start}, local.begin - ks.begin);
+    if (local.begin < local.end)
+      f(term, Range{local.begin - start, local.end - start}, local.begin - ks.begin);
     start += term.k;
   }
 }
@@ -27,14 +29,18 @@ HWY_INLINE void for_terms(const Gemm& g, Range ks, const F& f) {
 HWY_INLINE void pack_panels(const Gemm& g, Range ks, Range cols, float* panels, float* row) {
   for_terms(g, ks, [&](const Term& term, Range local, std::int64_t at) HWY_ATTR {
     const PanelBlock p{panels, ks.size(), at, cols};
-    if (term.b.dtype == DType::f16) pack_right<Half>(p, term.b, local, row);
-    else if (term.b.dtype == DType::bf16) pack_right<BFloat16>(p, term.b, local, row);
-    else pack_right<float>(p, term.b, local, row);
+    if (term.b.dtype == DType::f16)
+      pack_right<Half>(p, term.b, local, row);
+    else if (term.b.dtype == DType::bf16)
+      pack_right<BFloat16>(p, term.b, local, row);
+    else
+      pack_right<float>(p, term.b, local, row);
   });
 }
 
 // All tiles of C[rows, cols] for one block of K.
-HWY_INLINE void multiply_strips(const Gemm& g, Range ks, Range rows, Range cols, const float* panels, float* strip) {
+HWY_INLINE void multiply_strips(const Gemm& g, Range ks, Range rows, Range cols, const float* panels,
+                                float* strip) {
   const bool transposed = !g.terms.empty() && g.terms[0].a.transposed;
   const bool in_place = !g.terms.empty() && g.terms[0].a.in_place;
   const bool first = ks.begin == 0;
@@ -52,7 +58,8 @@ HWY_INLINE void multiply_strips(const Gemm& g, Range ks, Range rows, Range cols,
     }
     float* c[kTileRows];
     for (std::int64_t i = 0; i < r.size(); ++i) c[i] = g.c.row(r.begin + i);
-    const TileFn narrow = tile_function(r.size(), 1, transposed), wide = tile_function(r.size(), 2, transposed);
+    const TileFn narrow = tile_function(r.size(), 1, transposed),
+                 wide = tile_function(r.size(), 2, transposed);
     Tile t{a, panels, ks.size(), c, cols.begin, 0, first ? g.bias : nullptr, g.accumulate || !first};
     while (t.column < cols.end) {
       const std::int64_t width = panel_width(cols.end - t.column);
@@ -68,7 +75,8 @@ void gemm_block_simd(const Gemm& g, Range rows, Range cols, float* scratch) {
   float* strip = scratch + cpu::kBlockDepth * cpu::kBlockN;
   float* row = strip + kStripWidth * kStripPitch;
   const std::int64_t k = g.k();
-  const std::int64_t k_blocks = std::max<std::int64_t>(1, (k - cpu::kBlockSlack + cpu::kBlockK - 1) / cpu::kBlockK);
+  const std::int64_t k_blocks =
+      std::max<std::int64_t>(1, (k - cpu::kBlockSlack + cpu::kBlockK - 1) / cpu::kBlockK);
   const std::int64_t n_blocks = (cols.size() + cpu::kBlockN - 1) / cpu::kBlockN;
   for (std::int64_t j = 0; j < n_blocks; ++j) {
     const Range part = cpu::part_of(cols.size(), j, n_blocks, kTileCols);

@@ -1,4 +1,5 @@
-// Copies of blocks of A and B into the order the inner loop reads: strips of A, panels of B. Included once per target.
+// Copies of blocks of A and B into the order the inner loop reads: strips of A, panels of B. Included once
+// per target.
 #if defined(RANKINE_KERNELS_MATMUL_GEMM_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RANKINE_KERNELS_MATMUL_GEMM_PACK_INL_H_
 #undef RANKINE_KERNELS_MATMUL_GEMM_PACK_INL_H_
@@ -31,7 +32,8 @@ HWY_INLINE void clear(float* y, std::int64_t n) {
   if (i < n) store_n(set(0.0F), y + i, n - i);
 }
 
-// Calls f(first element or null for zeros, count) for the runs of columns [cols) of one row of a gathered matrix.
+// Calls f(first element or null for zeros, count) for the runs of columns [cols) of one row of a gathered
+// matrix.
 template <class F>
 HWY_INLINE void for_runs(const Gather& g, std::int64_t row, Range cols, const F& f) {
   const std::int64_t gx = row % g.x.grid, line = row / g.x.grid;
@@ -49,8 +51,10 @@ HWY_INLINE void for_runs(const Gather& g, std::int64_t row, Range cols, const F&
 }
 HWY_INLINE void gather_row(float* y, const Gather& g, std::int64_t row, Range cols) {
   for_runs(g, row, cols, [&](const float* x, std::int64_t n) HWY_ATTR {
-    if (x) copy(y, x, n);
-    else clear(y, n);
+    if (x)
+      copy(y, x, n);
+    else
+      clear(y, n);
     y += n;
   });
 }
@@ -75,8 +79,10 @@ HWY_INLINE VecF decode_vector(const Stored<T>* x) {
 }
 template <class T>
 HWY_INLINE float decode_one(Stored<T> bits) {
-  if constexpr (std::is_same_v<T, float>) return bits;
-  else return to_float(T{bits});
+  if constexpr (std::is_same_v<T, float>)
+    return bits;
+  else
+    return to_float(T{bits});
 }
 
 #if HWY_TARGET != HWY_SCALAR
@@ -99,8 +105,9 @@ HWY_INLINE VecF load_quads(const Stored<T>* const* rows) {
   }
 }
 
-// Transposes as many whole groups of four elements as there are: a 4x4 transpose inside the blocks leaves whole columns.
-// Advances `rows`; returns the number of elements done. Rows `ahead` elements further on are needed next.
+// Transposes as many whole groups of four elements as there are: a 4x4 transpose inside the blocks leaves
+// whole columns. Advances `rows`; returns the number of elements done. Rows `ahead` elements further on are
+// needed next.
 template <class T>
 HWY_INLINE std::int64_t transpose_quads(float* HWY_RESTRICT y, std::int64_t width, const Stored<T>** rows,
                                         std::int64_t k, float scale, std::int64_t ahead) {
@@ -133,11 +140,12 @@ std::int64_t transpose_quads(float*, std::int64_t, const Stored<T>**, std::int64
 
 // kLanes rows of K-contiguous elements become one panel vector per k: y[k * width + row].
 template <class T>
-HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>** rows, std::int64_t k, float scale,
-                                std::int64_t ahead) {
+HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>** rows, std::int64_t k,
+                                float scale, std::int64_t ahead) {
   const std::int64_t done = transpose_quads<T>(y, width, rows, k, scale, ahead);
   for (std::int64_t i = done; i < k; ++i) {
-    for (int lane = 0; lane < kLanes; ++lane) y[i * width + lane] = scale * decode_one<T>(rows[lane][i - done]);
+    for (int lane = 0; lane < kLanes; ++lane)
+      y[i * width + lane] = scale * decode_one<T>(rows[lane][i - done]);
   }
 }
 
@@ -162,7 +170,8 @@ void pack_by_column(const PanelBlock& p, const Right& b, Range ks) {
     const std::int64_t width = panel_width(p.cols.end - n);
     for (std::int64_t v = 0; v < width; v += kLanes) {
       const Stored<T>* rows[kLanes];
-      for (std::int64_t i = 0; i < kLanes; ++i) rows[i] = n + v + i < p.cols.end ? base + (n + v + i) * b.pitch : kZeros;
+      for (std::int64_t i = 0; i < kLanes; ++i)
+        rows[i] = n + v + i < p.cols.end ? base + (n + v + i) * b.pitch : kZeros;
       const std::int64_t ahead = n + v + 2 * kLanes <= p.cols.end ? kLanes * b.pitch : 0;
       transpose_panel<T>(panel + p.at * width + v, width, rows, ks.size(), b.scale, ahead);
     }
@@ -186,7 +195,8 @@ HWY_INLINE void scatter_row(const PanelBlock& p, std::int64_t k, const Stored<T>
       if (left >= kLanes) {
         hn::Store(hn::Mul(s, decode_vector<T>(x + at + v)), d, y + v);
       } else {
-        for (std::int64_t i = 0; i < kLanes; ++i) y[v + i] = i < left ? scale * decode_one<T>(x[at + v + i]) : 0.0F;
+        for (std::int64_t i = 0; i < kLanes; ++i)
+          y[v + i] = i < left ? scale * decode_one<T>(x[at + v + i]) : 0.0F;
       }
     }
     panel += p.depth * width;
@@ -206,7 +216,8 @@ void pack_by_row(const PanelBlock& p, const Right& b, Range ks) {
   const auto* base = static_cast<const Stored<T>*>(b.data) + p.cols.begin;
   for (std::int64_t k = ks.begin; k < ks.end; ++k) {
     const auto* ahead = base + row_offset(b, std::min(k + kAhead, ks.end - 1));
-    for (std::int64_t i = 0; i < p.cols.size(); i += static_cast<std::int64_t>(64 / sizeof(T))) hwy::Prefetch(ahead + i);
+    for (std::int64_t i = 0; i < p.cols.size(); i += static_cast<std::int64_t>(64 / sizeof(T)))
+      hwy::Prefetch(ahead + i);
     scatter_row<T>(p, k - ks.begin, base + row_offset(b, k), b.scale);
   }
 }
@@ -220,9 +231,12 @@ HWY_INLINE void pack_gathered(const PanelBlock& p, const Right& b, Range ks, flo
 
 template <class T>
 void pack_right(const PanelBlock& p, const Right& b, Range ks, float* row) {
-  if (b.order == Right::Order::by_column) pack_by_column<T>(p, b, ks);
-  else if (b.order == Right::Order::by_row) pack_by_row<T>(p, b, ks);
-  else pack_gathered(p, b, ks, row);
+  if (b.order == Right::Order::by_column)
+    pack_by_column<T>(p, b, ks);
+  else if (b.order == Right::Order::by_row)
+    pack_by_row<T>(p, b, ks);
+  else
+    pack_gathered(p, b, ks, row);
 }
 
 // Rows [rows) and columns [ks) of A, from column `at` of the strip on.

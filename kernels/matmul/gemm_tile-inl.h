@@ -25,8 +25,8 @@ using cpu::kStripPitch;
 inline constexpr std::int64_t kStripWidth = 16;
 
 struct Tile {
-  const float* a;        // packed strip
-  const float* b;        // packed panel: k rows of 1 or 2 vectors
+  const float* a;  // packed strip
+  const float* b;  // packed panel: k rows of 1 or 2 vectors
   std::int64_t k;
   float* const* c;       // start of each row of C
   std::int64_t column;   // of the tile's first column

@@ -28,8 +28,8 @@ void linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
   Op op(c, kName, product_cost(x.rows(), w.dim(0), x.cols(), bytes_of(x, y, w), false));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::linear_forward(c.pool(), {y.data<float>(), x.data<float>(), map_of(w, bias), x.rows(), false,
-                                 scratch.data<float>()});
+  cpu::linear_forward(
+      c.pool(), {y.data<float>(), x.data<float>(), map_of(w, bias), x.rows(), false, scratch.data<float>()});
 }
 
 void linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w, Write write) {
@@ -59,11 +59,12 @@ void linear_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Te
   Op op(c, kName, product_cost(dy.cols(), x.cols(), x.rows(), bytes_of(dw, dy, x), true));
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::linear_weight_grad(c.pool(), {dw.data<float>(), dy.data<float>(), x.data<float>(), x.rows(), x.cols(), dy.cols(),
-                                     scratch.data<float>()});
+  cpu::linear_weight_grad(c.pool(), {dw.data<float>(), dy.data<float>(), x.data<float>(), x.rows(), x.cols(),
+                                     dy.cols(), scratch.data<float>()});
 }
 
-void batched_matmul(const Context& c, Tensor& y, const Tensor& a, Transpose ta, const Tensor& b, Transpose tb) {
+void batched_matmul(const Context& c, Tensor& y, const Tensor& a, Transpose ta, const Tensor& b,
+                    Transpose tb) {
   constexpr std::string_view kName = "batched_matmul";
   check_rank(kName, "a", a, 3);
   check_rank(kName, "b", b, 3);

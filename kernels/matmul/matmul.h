@@ -1,5 +1,5 @@
-// Dense products with a weight that may be stored as fp32, fp16 or bf16. Activations and accumulation fp32 (CPU).
-// A half-stored weight is decoded by panels into the product; no full fp32 copy of it ever exists.
+// Dense products with a weight that may be stored as fp32, fp16 or bf16. Activations and accumulation fp32
+// (CPU). A half-stored weight is decoded by panels into the product; no full fp32 copy of it ever exists.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -15,6 +15,7 @@ void linear_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Te
 
 // Batched y_b (M, N) = op(a_b) · op(b_b), fp32, leading dimension is the batch: small internal products.
 enum class Transpose : std::uint8_t { no, yes };
-void batched_matmul(const Context& c, Tensor& y, const Tensor& a, Transpose ta, const Tensor& b, Transpose tb);
+void batched_matmul(const Context& c, Tensor& y, const Tensor& a, Transpose ta, const Tensor& b,
+                    Transpose tb);
 
 }  // namespace rankine

@@ -5,18 +5,21 @@ namespace rankine::cpu {
 
 void linear_forward(ThreadPool& pool, const LinearArgs& a) {
   const LinearMap& map = a.map;
-  const Term term{{Gather::plain(a.from, a.rows, map.in, map.in)}, Right::by_column(map.dtype, map.w, map.in), map.in};
+  const Term term{
+      {Gather::plain(a.from, a.rows, map.in, map.in)}, Right::by_column(map.dtype, map.w, map.in), map.in};
   gemm(pool, {a.rows, map.out, {&term, 1}, {a.to, map.out}, map.bias, a.accumulate}, a.scratch);
 }
 
 void linear_adjoint(ThreadPool& pool, const LinearArgs& a) {
   const LinearMap& map = a.map;
-  const Term term{{Gather::plain(a.from, a.rows, map.out, map.out)}, Right::by_row(map.dtype, map.w, map.in), map.out};
+  const Term term{
+      {Gather::plain(a.from, a.rows, map.out, map.out)}, Right::by_row(map.dtype, map.w, map.in), map.out};
   gemm(pool, {a.rows, map.in, {&term, 1}, {a.to, map.in}, nullptr, a.accumulate}, a.scratch);
 }
 
 void linear_weight_grad(ThreadPool& pool, const LinearGradArgs& a) {
-  const Term term{{Gather::plain(a.dy, a.rows, a.out, a.out), true}, Right::by_row(DType::f32, a.x, a.in), a.rows};
+  const Term term{
+      {Gather::plain(a.dy, a.rows, a.out, a.out), true}, Right::by_row(DType::f32, a.x, a.in), a.rows};
   gemm(pool, {a.out, a.in, {&term, 1}, {a.dw, a.in}, nullptr, true}, a.scratch);
 }
 
@@ -27,7 +30,9 @@ Term batch_term(const BatchedArgs& g, std::int64_t i) {
   const float* b = g.b + i * g.n * g.k;
   const Left left = g.ta == Transpose::no ? Left{Gather::plain(a, g.m, g.k, g.k)}
                                           : Left{Gather::plain(a, g.k, g.m, g.m), true};
-  return {left, g.tb == Transpose::no ? Right::by_row(DType::f32, b, g.n) : Right::by_column(DType::f32, b, g.k), g.k};
+  return {left,
+          g.tb == Transpose::no ? Right::by_row(DType::f32, b, g.n) : Right::by_column(DType::f32, b, g.k),
+          g.k};
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ std::vector<T> linear_forward(const std::vector<T>& x, const std::vector<T>& w, 
 
 // dx (rows, in) + dy (rows, out) · w.
 template <class T>
-std::vector<T> linear_adjoint(std::vector<T> dx, const std::vector<T>& dy, const std::vector<T>& w, std::int64_t in,
-                              std::int64_t out) {
+std::vector<T> linear_adjoint(std::vector<T> dx, const std::vector<T>& dy, const std::vector<T>& w,
+                              std::int64_t in, std::int64_t out) {
   const std::int64_t rows = static_cast<std::int64_t>(dy.size()) / out;
   for (std::int64_t t = 0; t < rows; ++t) {
     for (std::int64_t o = 0; o < out; ++o) {
@@ -37,8 +37,8 @@ std::vector<T> linear_adjoint(std::vector<T> dx, const std::vector<T>& dy, const
 
 // dw (out, in) + dyᵀ · x.
 template <class T>
-std::vector<T> linear_weight_grad(std::vector<T> dw, const std::vector<T>& dy, const std::vector<T>& x, std::int64_t in,
-                                  std::int64_t out) {
+std::vector<T> linear_weight_grad(std::vector<T> dw, const std::vector<T>& dy, const std::vector<T>& x,
+                                  std::int64_t in, std::int64_t out) {
   const std::int64_t rows = static_cast<std::int64_t>(dy.size()) / out;
   for (std::int64_t t = 0; t < rows; ++t) {
     for (std::int64_t o = 0; o < out; ++o) {

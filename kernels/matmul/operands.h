@@ -22,9 +22,9 @@ inline const float* bias_or_null(const Tensor& bias) { return bias.defined() ? b
 // The tensor is defined and has `rank` dimensions (0: at least one).
 inline void check_rank(std::string_view op, std::string_view what, const Tensor& t, int rank = 0) {
   require<ShapeError>(t.defined(), op, ": ", what, " is undefined");
-  require<ShapeError>(rank == 0 ? t.shape().rank() >= 1 : t.shape().rank() == rank, op, ": expected ", what, " with ",
-                      rank == 0 ? "at least one" : std::to_string(rank), rank == 1 ? " dimension" : " dimensions", ", got ",
-                      t.shape());
+  require<ShapeError>(rank == 0 ? t.shape().rank() >= 1 : t.shape().rank() == rank, op, ": expected ", what,
+                      " with ", rank == 0 ? "at least one" : std::to_string(rank),
+                      rank == 1 ? " dimension" : " dimensions", ", got ", t.shape());
 }
 
 // The memory traffic that a product cannot avoid: each operand once, an accumulated output twice.

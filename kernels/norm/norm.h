@@ -1,6 +1,8 @@
 // Normalisations over rows (layer, RMS) and over groups of channels of a feature map (group), with optional
 // SiLU. Statistics are fp32: mean and rstd = 1/sqrt(var + eps), var the biased variance. Backward recomputes
 // the normalised value from x and the statistics. Gains and biases may be undefined tensors, meaning 1 and 0.
+// All fp32. y may be the same tensor as x, dx the same as dy. Sums run in an order that follows from the
+// shapes alone; a mean far above the deviation costs forward no digits.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -14,7 +16,7 @@ void layer_norm_forward(const Context& c, Tensor& y, Tensor& stats, const Tensor
 // dx = rstd (g - mean_C(g) - xhat mean_C(g xhat)), g = dy * gain.
 void layer_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& stats,
                          const Tensor& gain);
-// dgain += sum_rows dy xhat ; dbias += sum_rows dy.
+// dgain += sum_rows dy xhat ; dbias += sum_rows dy (unless dbias is undefined).
 void layer_norm_param_grad(const Context& c, Tensor& dgain, Tensor& dbias, const Tensor& dy, const Tensor& x,
                            const Tensor& stats);
 

@@ -5,11 +5,12 @@
 
 namespace rankine {
 
-void fill_uniform(const Context& c, Tensor& y, const RandomStream& stream, float low,
-                  float high);                                              // in (low, high)
-void fill_normal(const Context& c, Tensor& y, const RandomStream& stream);  // N(0, 1)
-// y = x * keep / (1 - p), keep = [u >= p] with u of the stream: inverted dropout. In place allowed. Its
-// adjoint is itself.
+// y = low + (high - low) u, u uniform in (0, 1).
+void fill_uniform(const Context& c, Tensor& y, const RandomStream& stream, float low, float high);
+// Standard normal, by Box-Muller on pairs of words: on the CPU the bits of philox::to_normal.
+void fill_normal(const Context& c, Tensor& y, const RandomStream& stream);
+// y = x * keep / (1 - p), keep = [u >= p] with u of the stream, p in [0, 1): inverted dropout. In place
+// allowed. Its adjoint is itself.
 void dropout(const Context& c, Tensor& y, const Tensor& x, const RandomStream& stream, float p);
 
 }  // namespace rankine

@@ -5,9 +5,9 @@
 namespace rankine {
 
 ResnetBlock::ResnetBlock(const ResnetSpec& s)
-    : norm1_(s.path + "." + s.names.norm1, s.in, {32, s.eps, NormThen::silu}),
+    : norm1_(s.path + "." + s.names.norm1, s.in, {s.norm_groups, s.eps, NormThen::silu}),
       conv1_(s.path + "." + s.names.conv1, s.in, s.out),
-      norm2_(s.path + "." + s.names.norm2, s.out, {32, s.eps, NormThen::silu}),
+      norm2_(s.path + "." + s.names.norm2, s.out, {s.norm_groups, s.eps, NormThen::silu}),
       conv2_(s.path + "." + s.names.conv2, s.out, s.out) {
   if (s.emb > 0) emb_.emplace(s.path + "." + s.names.emb, s.emb, s.out);
   if (s.in != s.out) skip_.emplace(s.path + "." + s.names.skip, s.in, s.out, true, FileLayout::conv_1x1);

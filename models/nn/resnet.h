@@ -20,6 +20,7 @@ struct ResnetSpec {
   std::int64_t in = 0, out = 0;
   std::int64_t emb = 0;  // width of the time embedding; 0 for none
   float eps = 1e-5F;
+  int norm_groups = 32;
   ResnetNames names;
 };
 

@@ -1,5 +1,7 @@
 #include "models/sd/sd_checkpoint.h"
 
+#include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -78,6 +80,18 @@ void find_text_encoders(SdCheckpoint& k, const std::shared_ptr<const TensorSourc
   }
 }
 
+// A whole number of the file's metadata, checked: it is input like any other.
+int number_in(const TensorSource& source, const char* key, int fallback, int low, int high) {
+  const auto it = source.metadata().find(key);
+  if (it == source.metadata().end()) return fallback;
+  int value = 0;
+  const char* end = it->second.data() + it->second.size();
+  const auto [at, error] = std::from_chars(it->second.data(), end, value);
+  require<DataError>(error == std::errc() && at == end && value >= low && value <= high, source.describe(), ": metadata ", key,
+                     ": expected a number from ", low, " to ", high, ", got \"", it->second, "\"");
+  return value;
+}
+
 SdCheckpoint open_single_file(const fs::path& path) {
   const auto file = std::make_shared<const SafetensorsFile>(path);
   require<DataError>(file->contains(std::string(kUnet) + "input_blocks.0.0.weight"), path.string(),
@@ -94,9 +108,8 @@ SdCheckpoint open_single_file(const fs::path& path) {
   k.vae = {file, prefixed(kVae)};
   find_text_encoders(k, file);
   if (const auto it = file->metadata().find(kMergesKey); it != file->metadata().end()) k.merges = it->second;
-  if (const auto it = file->metadata().find("rankine.native_side"); it != file->metadata().end()) {
-    k.native_side = std::stoi(it->second);
-  }
+  k.native_side = number_in(*file, kNativeSideKey, k.native_side, 8, 4096);
+  k.unet_config.norm_groups = k.vae_config.norm_groups = number_in(*file, kNormGroupsKey, 32, 1, 32);
   return k;
 }
 
@@ -113,7 +126,7 @@ nlohmann::json read_json(const fs::path& path) {
 }
 
 std::shared_ptr<const TensorSource> open_component(const fs::path& folder, const char* stem) {
-  for (const std::string name : {std::string(stem) + ".safetensors", std::string(stem) + ".fp16.safetensors"}) {
+  for (const std::string& name : {std::string(stem) + ".safetensors", std::string(stem) + ".fp16.safetensors"}) {
     if (fs::exists(folder / name)) return std::make_shared<const SafetensorsFile>(folder / name);
   }
   const fs::path index = folder / (std::string(stem) + ".safetensors.index.json");
@@ -138,6 +151,7 @@ UNetConfig unet_from_json(const nlohmann::json& j) {
   c.channel_mult.clear();
   for (const int width : channels) c.channel_mult.push_back(width / c.model_channels);
   c.res_blocks = j.value("layers_per_block", 2);
+  c.norm_groups = j.value("norm_num_groups", 32);
   c.context_dim = j.at("cross_attention_dim").get<int>();
   c.linear_projection = j.contains("use_linear_projection") && j["use_linear_projection"].is_boolean() &&
                         j["use_linear_projection"].get<bool>();
@@ -214,6 +228,28 @@ std::string_view name_of(SdFamily family) {
   return "?";
 }
 
+SdCheckpoint published_sizes(SdFamily family) {
+  SdCheckpoint k;
+  k.family = family;
+  apply_family(k);
+  switch (family) {
+    case SdFamily::sd_v1:
+      k.unet_config = UNetConfig::sd15();
+      k.text_encoders.push_back({ClipTextConfig::vit_l(), {}, kLastNormed, -1});
+      break;
+    case SdFamily::sd_v2:
+      k.unet_config = UNetConfig::sd21();
+      k.text_encoders.push_back({ClipTextConfig::vit_h(), {}, kPenultimateNormed, 0});
+      break;
+    case SdFamily::sdxl:
+      k.unet_config = UNetConfig::sdxl();
+      k.text_encoders.push_back({ClipTextConfig::vit_l(), {}, kPenultimate, -1});
+      k.text_encoders.push_back({ClipTextConfig::big_g(), {}, kPenultimatePooled, 0});
+      break;
+  }
+  return k;
+}
+
 void replace_vae(SdCheckpoint& k, const fs::path& path) {
   const bool folder = fs::is_directory(path);
   const std::shared_ptr<const TensorSource> source =
@@ -237,7 +273,11 @@ void replace_vae(SdCheckpoint& k, const fs::path& path) {
     k.vae_config = config;
     k.vae = {source, diffusers_vae_naming(*source, levels)};
     const fs::path json = path / "config.json";
-    if (folder && fs::exists(json)) k.latent_scale = read_json(json).value("scaling_factor", k.latent_scale);
+    if (folder && fs::exists(json)) {
+      const nlohmann::json config = read_json(json);
+      k.latent_scale = config.value("scaling_factor", k.latent_scale);
+      k.vae_config.norm_groups = config.value("norm_num_groups", 32);
+    }
     return;
   }
   const std::string prefix = source->contains(std::string(kVae) + "encoder.conv_in.weight") ? kVae : "";

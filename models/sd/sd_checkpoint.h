@@ -50,10 +50,16 @@ struct SdCheckpoint {
 // Throws DataError saying what is missing and what is supported.
 SdCheckpoint open_sd_checkpoint(const std::filesystem::path& path);
 
+// The published sizes of a family without any weights: for plans and benchmarks.
+SdCheckpoint published_sizes(SdFamily family);
+
 // Another VAE file (single-file keys with or without "first_stage_model.", or diffusers keys) in place of the model's.
 void replace_vae(SdCheckpoint& checkpoint, const std::filesystem::path& path);
 
-// Metadata keys of single files written by this engine: the vocabulary of a small model, which no other file carries.
+// Metadata of single files written by this engine: what a small model's weights do not show and published ones need not
+// say. Absent keys mean the family's own values.
 inline constexpr const char* kMergesKey = "rankine.tokenizer.merges";
+inline constexpr const char* kNativeSideKey = "rankine.native_side";
+inline constexpr const char* kNormGroupsKey = "rankine.norm_groups";
 
 }  // namespace rankine

@@ -172,14 +172,56 @@ void StableDiffusion::load(const Context& c) {
   load_weights(c, vae, *checkpoint_.vae.source, checkpoint_.vae.naming);
 }
 
+namespace {
+
+// A fresh VAE passes a coarse picture from the first step: its maps outside residual branches start as 0.3 of the usual
+// noise plus the identity on their middle tap, and the posterior starts narrow, so that its own noise does not drown the
+// first means. Without this the example's autoencoder stays grey for thousands of steps.
+class NearIdentity final : public ModelVisitor {
+ public:
+  explicit NearIdentity(const Context& c) : c_(c) {}
+  void weight(Weight& w) override {
+    if (w.path() == "quant_conv.bias") {
+      constexpr float kLogVariance = -12;
+      Tensor logvar = w.value().slice(w.shape()[0] / 2, w.shape()[0]);
+      fill(c_, logvar, kLogVariance);
+    }
+    if (is_straight(w.path())) add_identity(w);
+  }
+
+ private:
+  static bool is_straight(const std::string& path) {
+    for (const char* name : {"conv_in.weight", "conv_out.weight", "sample.conv.weight", "nin_shortcut.weight", "quant_conv.weight"}) {
+      if (path.ends_with(name)) return true;
+    }
+    return false;
+  }
+  void add_identity(Weight& w) const {
+    Tensor value = w.value();
+    scale(c_, value, value, 0.3F);
+    if (c_.planning()) return;
+    const Shape& s = w.shape();  // (out, k, k, in) or (out, in)
+    const std::int64_t in = s[-1], taps = s.numel() / s[0] / in;
+    for (std::int64_t o = 0; o < s[0]; ++o) value.data<float>()[(o * taps + taps / 2) * in + o % in] += 1;
+  }
+  const Context& c_;
+};
+
+}  // namespace
+
 void StableDiffusion::init(const Context& c, std::uint64_t seed, DType matrices) {
   const auto nothing = [](const std::string&) { return false; };
+  // Residual branches start at zero: a fresh deep model is then nearly linear and learns evenly from the first step.
   const auto last_of_branch = [](const std::string& path) {
-    return path.ends_with("out_layers.3.weight") || path.ends_with(".proj_out.weight") || path == "out.2.weight";
+    return path.ends_with("out_layers.3.weight") || path.ends_with(".proj_out.weight") ||
+           path.ends_with(".conv2.weight") || path == "out.2.weight";
   };
   for (auto& e : text.encoders) init_weights(c, *e.model, seed, matrices, nothing);
   init_weights(c, unet, seed, matrices, last_of_branch);
-  init_weights(c, vae, seed, matrices, nothing);
+  init_weights(c, vae, seed, matrices, last_of_branch);
+  if (matrices != DType::f32) return;  // half-stored weights are for benchmarks, which learn nothing
+  NearIdentity near_identity(c);
+  vae.visit(near_identity);
 }
 
 namespace {
@@ -231,7 +273,8 @@ void StableDiffusion::save(const std::filesystem::path& path, const SdSaveOption
   MetadataTable table(options.metadata.begin(), options.metadata.end());
   table["format"] = "pt";
   table[kMergesKey] = text.tokenizer->merges_text();
-  table["rankine.native_side"] = std::to_string(checkpoint_.native_side);
+  table[kNativeSideKey] = std::to_string(checkpoint_.native_side);
+  table[kNormGroupsKey] = std::to_string(checkpoint_.unet_config.norm_groups);
   write_safetensors(path, std::move(tensors), table);
 }
 

@@ -296,6 +296,7 @@ void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch) {
   const int down = model_.sd->vae.config.downscale();
   Prepared p;
   p.x0 = c.empty({batch.samples, batch.picture.height / down, batch.picture.width / down, 4}, "latents");
+  fill_normal(c, p.x0, c.random(purpose("planned latents"), 0));
   p.noise = draw_noise(c, p.x0.shape());
   const auto n = static_cast<std::size_t>(batch.samples);
   p.timesteps.assign(n, 500);

@@ -32,12 +32,12 @@ BucketOptions bucket_options(const config::RunConfig& k, int side, int multiple)
   const config::Resolution r = k.data.resolution.value_or(config::Resolution{side, side});
   BucketOptions o;
   o.resolution = {round_to(r.width, multiple), round_to(r.height, multiple)};
-  o.step = round_to(k.data.bucket_step, multiple);
   o.enabled = k.data.enable_bucket;
   o.no_upscale = k.data.bucket_no_upscale;
   // Small models train below the usual 256 pixels: the range always holds the resolution itself.
   const int low = std::min(o.resolution.width, o.resolution.height);
   const int high = std::max(o.resolution.width, o.resolution.height);
+  o.step = std::min(round_to(k.data.bucket_step, multiple), low);
   o.min_side = std::min(round_to(k.data.min_bucket_side, multiple), low);
   o.max_side = std::max(round_to(k.data.max_bucket_side, multiple), high);
   return o;

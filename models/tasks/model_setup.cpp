@@ -36,6 +36,7 @@ SdCheckpoint new_checkpoint(const config::RunConfig& config) {
   k.vae_config.latent_channels = static_cast<int>(n.vae.latent_channels);
   require<ConfigError>(k.vae_config.channels % 32 == 0, "new_model.vae.channels: must be a multiple of 32, got ",
                        k.vae_config.channels);
+  k.unet_config.norm_groups = k.vae_config.norm_groups = static_cast<int>(n.norm_groups);
   ClipTextConfig text;
   text.width = n.text_encoder.width;
   text.mlp = 4 * text.width;

@@ -89,7 +89,7 @@ Tensor as_tokens(const Tensor& x) { return x.reshape({x.dim(0), x.dim(1) * x.dim
 }  // namespace
 
 SpatialTransformer::SpatialTransformer(const TransformerSpec& s)
-    : norm_(s.path + ".norm", s.channels, {32, 1e-6F, NormThen::nothing}),
+    : norm_(s.path + ".norm", s.channels, {s.norm_groups, 1e-6F, NormThen::nothing}),
       proj_in_(s.path + ".proj_in", s.channels, s.channels, true, projection_layout(s)),
       proj_out_(s.path + ".proj_out", s.channels, s.channels, true, projection_layout(s)) {
   for (int d = 0; d < s.depth; ++d) {

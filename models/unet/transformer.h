@@ -16,6 +16,7 @@ struct TransformerSpec {
   std::int64_t context = 0;  // width of the prompt's embedding
   int heads = 8;
   int depth = 1;
+  int norm_groups = 32;
   bool linear_projection = false;  // SD 2.x and XL store proj_in/out as Linear, SD 1.x as 1x1 convolutions
 };
 

@@ -13,7 +13,7 @@ UNet::UNet(const UNetConfig& config)
     : config_(config),
       time1_("time_embed.0", config.model_channels, config.time_embed_dim()),
       time2_("time_embed.2", config.time_embed_dim(), config.time_embed_dim()),
-      out_norm_("out.0", config.model_channels, {32, 1e-5F, NormThen::silu}),
+      out_norm_("out.0", config.model_channels, {config.norm_groups, 1e-5F, NormThen::silu}),
       out_conv_("out.2", config.model_channels, config.out_channels) {
   if (config.adm_channels > 0) {
     label1_.emplace("label_emb.0.0", config.adm_channels, config.time_embed_dim());
@@ -25,14 +25,14 @@ UNet::UNet(const UNetConfig& config)
 }
 
 ResnetSpec UNet::resnet(std::string path, int in, int out) const {
-  return {std::move(path), in, out, config_.time_embed_dim(), 1e-5F, kNames};
+  return {std::move(path), in, out, config_.time_embed_dim(), 1e-5F, config_.norm_groups, kNames};
 }
 
 TransformerSpec UNet::transformer(std::string path, int channels, int depth) const {
   const int heads = config_.heads(channels);
   require<DataError>(heads > 0 && channels % heads == 0, "unet: ", path, " has ", channels,
                      " channels, which do not divide into ", heads, " heads");
-  return {std::move(path), channels, config_.context_dim, heads, depth, config_.linear_projection};
+  return {std::move(path), channels, config_.context_dim, heads, depth, config_.norm_groups, config_.linear_projection};
 }
 
 void UNet::build_inputs() {

@@ -19,6 +19,7 @@ struct UNetConfig {
   int num_heads = 8;                           // SD 1.x: a fixed count; 0 when head_dim rules
   int head_dim = 0;                            // SD 2.x and XL: a fixed size, 64
   bool linear_projection = false;
+  int norm_groups = 32;                        // of every GroupNorm; published models have 32
   int adm_channels = 0;                        // SDXL: width of the pooled-text-and-size vector; 0 for none
 
   int time_embed_dim() const { return 4 * model_channels; }

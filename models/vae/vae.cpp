@@ -11,8 +11,8 @@ const ResnetNames kNames{"norm1", "conv1", "", "norm2", "conv2", "nin_shortcut"}
 // The encoder pads only below and to the right before its strided convolution.
 constexpr Window kDownsample{3, 2, 0, 1};
 
-std::unique_ptr<ResnetBlock> resnet(const std::string& path, std::int64_t in, std::int64_t out) {
-  return std::make_unique<ResnetBlock>(ResnetSpec{path, in, out, 0, kEps, kNames});
+std::unique_ptr<ResnetBlock> resnet(const std::string& path, std::int64_t in, std::int64_t out, int groups) {
+  return std::make_unique<ResnetBlock>(ResnetSpec{path, in, out, 0, kEps, groups, kNames});
 }
 
 Tensor as_tokens(const Tensor& x) { return x.reshape({x.dim(0), x.dim(1) * x.dim(2), x.dim(3)}); }
@@ -21,8 +21,8 @@ Tensor as_tokens(const Tensor& x) { return x.reshape({x.dim(0), x.dim(1) * x.dim
 
 // ---- attention and middle ----
 
-VaeAttention::VaeAttention(const std::string& path, std::int64_t channels)
-    : norm_(path + ".norm", channels, {32, kEps, NormThen::nothing}),
+VaeAttention::VaeAttention(const std::string& path, std::int64_t channels, int groups)
+    : norm_(path + ".norm", channels, {groups, kEps, NormThen::nothing}),
       qkv_(channels, {{path + ".q", channels}, {path + ".k", channels}, {path + ".v", channels}}, FileLayout::conv_1x1),
       attention_{{1, 1, false, 0}},
       out_(path + ".proj_out", channels, channels, true, FileLayout::conv_1x1) {}
@@ -51,10 +51,10 @@ void VaeAttention::visit(ModelVisitor& v) {
   out_.visit(v);
 }
 
-VaeMiddle::VaeMiddle(const std::string& path, std::int64_t channels)
-    : block1_({path + ".block_1", channels, channels, 0, kEps, kNames}),
-      attention_(path + ".attn_1", channels),
-      block2_({path + ".block_2", channels, channels, 0, kEps, kNames}) {}
+VaeMiddle::VaeMiddle(const std::string& path, std::int64_t channels, int groups)
+    : block1_({path + ".block_1", channels, channels, 0, kEps, groups, kNames}),
+      attention_(path + ".attn_1", channels, groups),
+      block2_({path + ".block_2", channels, channels, 0, kEps, groups, kNames}) {}
 
 Tensor VaeMiddle::forward(const Context& c, const Tensor& x) {
   Tensor h = block1_.forward(c, x, {});
@@ -85,15 +85,15 @@ VaeEncoder::VaeEncoder(const VaeConfig& k)
     const std::int64_t out = std::int64_t{k.channels} * k.channel_mult[l];
     Level& level = levels_.emplace_back();
     for (int b = 0; b < k.res_blocks; ++b) {
-      level.blocks.push_back(resnet(path + ".block." + std::to_string(b), width, out));
+      level.blocks.push_back(resnet(path + ".block." + std::to_string(b), width, out, k.norm_groups));
       width = out;
     }
     if (l + 1 < k.channel_mult.size()) {
       level.down = std::make_unique<Conv2d>(path + ".downsample.conv", width, width, kDownsample);
     }
   }
-  middle_ = std::make_unique<VaeMiddle>("encoder.mid", width);
-  norm_out_ = std::make_unique<GroupNorm>("encoder.norm_out", width, GroupNormSpec{32, kEps, NormThen::silu});
+  middle_ = std::make_unique<VaeMiddle>("encoder.mid", width, k.norm_groups);
+  norm_out_ = std::make_unique<GroupNorm>("encoder.norm_out", width, GroupNormSpec{k.norm_groups, kEps, NormThen::silu});
   conv_out_ = std::make_unique<Conv2d>("encoder.conv_out", width, 2 * k.latent_channels);
 }
 
@@ -139,18 +139,18 @@ VaeDecoder::VaeDecoder(const VaeConfig& k)
     : post_quant_("post_quant_conv", k.latent_channels, k.latent_channels, true, FileLayout::conv_1x1) {
   std::int64_t width = std::int64_t{k.channels} * k.channel_mult.back();
   conv_in_ = std::make_unique<Conv2d>("decoder.conv_in", k.latent_channels, width);
-  middle_ = std::make_unique<VaeMiddle>("decoder.mid", width);
+  middle_ = std::make_unique<VaeMiddle>("decoder.mid", width, k.norm_groups);
   levels_.resize(k.channel_mult.size());
   for (std::size_t l = levels_.size(); l-- > 0;) {
     const std::string path = "decoder.up." + std::to_string(l);
     const std::int64_t out = std::int64_t{k.channels} * k.channel_mult[l];
     for (int b = 0; b <= k.res_blocks; ++b) {
-      levels_[l].blocks.push_back(resnet(path + ".block." + std::to_string(b), width, out));
+      levels_[l].blocks.push_back(resnet(path + ".block." + std::to_string(b), width, out, k.norm_groups));
       width = out;
     }
     if (l > 0) levels_[l].up = std::make_unique<Conv2d>(path + ".upsample.conv", width, width);
   }
-  norm_out_ = std::make_unique<GroupNorm>("decoder.norm_out", width, GroupNormSpec{32, kEps, NormThen::silu});
+  norm_out_ = std::make_unique<GroupNorm>("decoder.norm_out", width, GroupNormSpec{k.norm_groups, kEps, NormThen::silu});
   conv_out_ = std::make_unique<Conv2d>("decoder.conv_out", width, 3);
 }
 

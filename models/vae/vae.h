@@ -16,6 +16,7 @@ struct VaeConfig {
   std::vector<int> channel_mult{1, 2, 4, 4};
   int res_blocks = 2;  // per level of the encoder; one more in the decoder
   int latent_channels = 4;
+  int norm_groups = 32;
   int downscale() const { return 1 << (channel_mult.size() - 1); }
 };
 VaeConfig detect_vae(const TensorSource& source, const std::string& prefix);
@@ -23,7 +24,7 @@ VaeConfig detect_vae(const TensorSource& source, const std::string& prefix);
 // Single-head attention over the pixels of a small map, with a residual.
 class VaeAttention {
  public:
-  VaeAttention(const std::string& path, std::int64_t channels);
+  VaeAttention(const std::string& path, std::int64_t channels, int norm_groups);
   Tensor forward(const Context& c, const Tensor& x);
   Tensor backward(const Context& c, const Tensor& dy);
   void visit(ModelVisitor& v);
@@ -37,7 +38,7 @@ class VaeAttention {
 
 class VaeMiddle {
  public:
-  VaeMiddle(const std::string& path, std::int64_t channels);
+  VaeMiddle(const std::string& path, std::int64_t channels, int norm_groups);
   Tensor forward(const Context& c, const Tensor& x);
   Tensor backward(const Context& c, const Tensor& dy);
   void visit(ModelVisitor& v);

@@ -62,7 +62,7 @@ TEST(YamlTreeTest, AliasesCannotGrowTheTree) {
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 8; ++i) {
     const std::string previous = "*a" + std::to_string(i - 1);
-    bomb += join("a", i, ": &a", i, " [", previous, repeat(", " + previous, 7), "]\n");
+    bomb += join("a", i, ": &a", i, " [", previous, repeat(join(", ", previous), 7), "]\n");
   }
   EXPECT_NE(error_of(bomb).find("more than 50000 values"), std::string::npos) << error_of(bomb);
   EXPECT_NE(error_of("a: &x 1\nb: [" + repeat("*x, ", 65) + "]\n").find("more than 64 aliases"),

@@ -27,7 +27,9 @@ TEST(ThreadPool, RangesCoverEveryItemOnce) {
         });
         for (std::int64_t i = 0; i < n; ++i) ASSERT_EQ(seen[i], 1) << i << " of " << n;
         EXPECT_LE(calls, threads);
-        if (n > 0 && n < 2 * grain) EXPECT_EQ(calls, 1) << "too little work for two threads";
+        if (n > 0 && n < 2 * grain) {
+          EXPECT_EQ(calls, 1) << "too little work for two threads";
+        }
       }
     }
   }

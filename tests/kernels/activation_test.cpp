@@ -91,6 +91,20 @@ TEST_P(Activation, NormalDistributionIsAccurateEverywhere) {
   EXPECT_LT(worst, 9e-8 + 6e-8);
 }
 
+// Far down the left tail silu(x) = x e^x keeps its relative accuracy: 1e-7 of the exponential and a few
+// roundings.
+TEST_P(Activation, SiluTailIsRelativelyAccurate) {
+  constexpr std::int64_t kPoints = 40001;
+  Tensor x = c.empty({kPoints}, "x"), y = c.like(x, "y");
+  for (std::int64_t i = 0; i < kPoints; ++i) x.data<float>()[i] = float(-80.0 * double(i + 1) / kPoints);
+  silu_forward(c, y, x);
+  double worst = 0;
+  for (std::int64_t i = 0; i < kPoints; ++i) {
+    worst = std::max(worst, std::abs(y.data<float>()[i] / ref::silu(double(x.data<float>()[i])) - 1));
+  }
+  EXPECT_LT(worst, 4e-7);
+}
+
 TEST_P(Activation, ExtremeInputsStayFinite) {
   const Tensor x = tensor_of(c, {8}, {-1e4, -200, -90, -1e-30, 0, 90, 200, 1e4}),
                dy = tensor_of(c, {8}, Doubles(8, 1.0));

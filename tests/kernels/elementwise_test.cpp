@@ -60,7 +60,9 @@ TEST_P(Elementwise, NothingIsWrittenBeyondTheEnd) {
     const Tensor a = random_tensor(c, {n}, 1), b = random_tensor(c, {n}, 2);
     add(c, y, a, b);
     for (std::int64_t i = 0; i < n + 64; ++i) {
-      if (i < 16 || i >= 16 + n) ASSERT_EQ(buffer.data<float>()[i], 7.0F) << i;
+      if (i < 16 || i >= 16 + n) {
+        ASSERT_EQ(buffer.data<float>()[i], 7.0F) << i;
+      }
     }
   }
 }
@@ -116,7 +118,9 @@ TEST_P(Elementwise, CopyKeepsAllHalfPatterns) {
   copy(c, wide, brain);
   copy(c, brain_back, wide);
   for (std::int64_t i = 0; i < kPatterns; ++i) {
-    if (!std::isnan(wide.data<float>()[i])) ASSERT_EQ(brain_back.data<BFloat16>()[i].bits, i);
+    if (!std::isnan(wide.data<float>()[i])) {
+      ASSERT_EQ(brain_back.data<BFloat16>()[i].bits, i);
+    }
   }
 }
 
@@ -134,6 +138,9 @@ TEST_P(Elementwise, PerSampleOperationsMatchAndAreAdjoint) {
     Tensor y = clone(c, base), dv = c.like(v, "dv");
     add_per_sample(c, y, v);
     EXPECT_TRUE(matches(y, ref::add_per_sample(to_double(base), to_double(v), samples, channels)));
+    y = clone(c, base);
+    multiply_per_sample(c, y, v);
+    EXPECT_TRUE(matches(y, ref::multiply_per_sample(to_double(base), to_double(v), samples, channels)));
     sum_per_sample(c, dv, base);
     EXPECT_TRUE(matches(dv, ref::sum_per_sample(to_double(base), samples, channels)));
     // <base, broadcast(v)> = <sum(base), v>
@@ -236,6 +243,7 @@ TEST(ElementwiseChecks, WrongTensorsAreNamed) {
   expect_shape_error("multiply", [&] { multiply(c, y, y, other); });
   expect_shape_error("lerp", [&] { lerp(c, y, other, 0.5F); });
   expect_shape_error("add_per_sample", [&] { add_per_sample(c, y, other); });
+  expect_shape_error("multiply_per_sample", [&] { multiply_per_sample(c, y, other); });
   expect_shape_error("sum_per_sample", [&] { sum_per_sample(c, other, y); });
   expect_shape_error("add_to_each_sample", [&] { add_to_each_sample(c, y, other); });
   expect_shape_error("sum_over_samples", [&] { sum_over_samples(c, other, y); });
@@ -277,6 +285,10 @@ TEST(ElementwiseChecks, PlanAccountsOnly) {
   expect_planned("add_per_sample", [&](const Context& c) {
     Tensor y = c.empty(map, "y");
     add_per_sample(c, y, c.empty(row, "v"));
+  });
+  expect_planned("multiply_per_sample", [&](const Context& c) {
+    Tensor y = c.empty(map, "y");
+    multiply_per_sample(c, y, c.empty(row, "v"));
   });
   expect_planned("sum_per_sample", [&](const Context& c) {
     Tensor v = c.empty(row, "v");

@@ -30,7 +30,8 @@ class EveryTarget : public ::testing::TestWithParam<std::int64_t> {
 TEST_P(EveryTarget, LinearMatchesReference) {
   const Machine m;
   for (const DType t : {DType::f32, DType::f16, DType::bf16}) {
-    const Tensor x = m.random({23, 330}, 1), dy = m.random({23, 45}, 2), w = stored_as(m.c, m.random({45, 330}, 3), t);
+    const Tensor x = m.random({23, 330}, 1), dy = m.random({23, 45}, 2),
+                 w = stored_as(m.c, m.random({45, 330}, 3), t);
     Tensor y = m.garbage({23, 45}), dx = m.garbage({23, 330}), dw = m.zeros({45, 330});
     linear_forward(m.c, y, x, w, {});
     linear_adjoint(m.c, dx, dy, w, Write::overwrite);
@@ -44,19 +45,27 @@ TEST_P(EveryTarget, LinearMatchesReference) {
 
 TEST_P(EveryTarget, ConvMatchesReference) {
   const Machine m;
-  const ref::ConvShape s{2, 9, 8, 20, 37, {3, 1, 1, 1}};
-  const Tensor x = m.random({2, 9, 8, 20}, 1), dy = m.random({2, 9, 8, 37}, 2);
-  const Tensor w = stored_as(m.c, m.random({37, 3, 3, 20}, 3), DType::f16);
-  Tensor y = m.garbage({2, 9, 8, 37}), dx = m.garbage({2, 9, 8, 20});
-  conv2d_forward(m.c, y, x, w, {}, s.window);
-  conv2d_adjoint(m.c, dx, dy, w, s.window, Write::overwrite);
-  const std::vector<double> zero(2 * 9 * 8 * 20);
-  EXPECT_TRUE(matches(y, ref::conv2d_forward(to_double(x), decoded(w), {}, s)));
-  EXPECT_TRUE(matches(dx, ref::conv2d_adjoint(zero, to_double(dy), decoded(w), s)));
+  const ref::ConvShape kDirect{2, 5, 4, 20, 37, {3, 1, 1, 1}}, kTransformed{1, 12, 13, 20, 37, {3, 1, 1, 1}};
+  for (const ref::ConvShape& s : {kDirect, kTransformed}) {
+    for (const DType t : {DType::f32, DType::f16, DType::bf16}) {
+      const Tensor x = m.random({s.images, s.height, s.width, s.in}, 1);
+      const Tensor dy = m.random({s.images, s.height, s.width, s.out}, 2);
+      const Tensor w = stored_as(m.c, m.random({s.out, 3, 3, s.in}, 3), t);
+      Tensor y = m.garbage(dy.shape()), dx = m.garbage(x.shape());
+      conv2d_forward(m.c, y, x, w, {}, s.window);
+      conv2d_adjoint(m.c, dx, dy, w, s.window, Write::overwrite);
+      const std::vector<double> zero(static_cast<std::size_t>(x.numel()));
+      EXPECT_TRUE(matches(y, ref::conv2d_forward(to_double(x), decoded(w), {}, s)));
+      EXPECT_TRUE(matches(dx, ref::conv2d_adjoint(zero, to_double(dy), decoded(w), s)));
+    }
+  }
 }
 
-std::string target_name(const ::testing::TestParamInfo<std::int64_t>& info) { return hwy::TargetName(info.param); }
-INSTANTIATE_TEST_SUITE_P(Simd, EveryTarget, ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), target_name);
+std::string target_name(const ::testing::TestParamInfo<std::int64_t>& info) {
+  return hwy::TargetName(info.param);
+}
+INSTANTIATE_TEST_SUITE_P(Simd, EveryTarget, ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+                         target_name);
 
 // Every finite half, subnormals and both zeros included, comes out as itself: the weight times the identity.
 TEST(Gemm, DecodesEveryHalf) {

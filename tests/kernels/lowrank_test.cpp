@@ -28,7 +28,8 @@ struct Terms {
   std::vector<double> middle;
   std::int64_t width = 2;
 
-  Terms(const Machine& m, std::int64_t rows, const std::vector<std::int64_t>& ranks, bool up, std::int64_t features) {
+  Terms(const Machine& m, std::int64_t rows, const std::vector<std::int64_t>& ranks, bool up,
+        std::int64_t features) {
     for (const std::int64_t r : ranks) width += r;
     const Tensor s = m.random({rows, width}, 70);
     middle = to_double(s);
@@ -48,7 +49,8 @@ struct Terms {
 };
 
 std::string trace(const Sizes& s, const std::vector<std::int64_t>& ranks) {
-  return join(s.rows, "x", s.in, "x", s.out, ", terms: ", ranks.size(), ", last rank ", ranks.empty() ? 0 : ranks.back());
+  return join(s.rows, "x", s.in, "x", s.out, ", terms: ", ranks.size(), ", last rank ",
+              ranks.empty() ? 0 : ranks.back());
 }
 
 TEST(LowRank, MiddleIsTheDownProjection) {
@@ -70,9 +72,10 @@ TEST(LowRank, ForwardMatchesReference) {
         const Terms terms(m, s.rows, ranks, true, s.out);
         Tensor y = m.garbage({s.rows, s.out});
         lowrank_linear_forward(m.c, y, x, w, bias, terms.list);
-        auto want = ref::linear_forward(to_double(x), decoded(w),
-                                        bias.defined() ? to_double(bias) : std::vector<double>{}, s.in, s.out);
-        for (std::size_t i = 0; i < ranks.size(); ++i) want = ref::lowrank_up_add(want, terms.ref(i, true), s.out);
+        auto want = ref::linear_forward(
+            to_double(x), decoded(w), bias.defined() ? to_double(bias) : std::vector<double>{}, s.in, s.out);
+        for (std::size_t i = 0; i < ranks.size(); ++i)
+          want = ref::lowrank_up_add(want, terms.ref(i, true), s.out);
         EXPECT_TRUE(matches(y, want));
       }
     }
@@ -85,14 +88,16 @@ TEST(LowRank, AdjointMatchesReference) {
     for (const auto& ranks : kRankLists) {
       for (const Write write : {Write::overwrite, Write::accumulate}) {
         SCOPED_TRACE(trace(s, ranks));
-        const Tensor dy = m.random({s.rows, s.out}, 1), w = stored_as(m.c, m.random({s.out, s.in}, 2), DType::bf16);
+        const Tensor dy = m.random({s.rows, s.out}, 1),
+                     w = stored_as(m.c, m.random({s.out, s.in}, 2), DType::bf16);
         const Terms terms(m, s.rows, ranks, false, s.in);
         Tensor dx = write == Write::overwrite ? m.garbage({s.rows, s.in}) : m.random({s.rows, s.in}, 3);
         std::vector<double> want(static_cast<std::size_t>(dx.numel()));
         if (write == Write::accumulate) want = to_double(dx);
         lowrank_linear_adjoint(m.c, dx, dy, w, terms.list, write);
         want = ref::linear_adjoint(want, to_double(dy), decoded(w), s.in, s.out);
-        for (std::size_t i = 0; i < ranks.size(); ++i) want = ref::lowrank_down_add(want, terms.ref(i, false), s.in);
+        for (std::size_t i = 0; i < ranks.size(); ++i)
+          want = ref::lowrank_down_add(want, terms.ref(i, false), s.in);
         EXPECT_TRUE(matches(dx, want));
       }
     }
@@ -134,7 +139,8 @@ TEST(LowRank, UpAddMatchesReference) {
 TEST(LowRank, AdjointIsTheAdjoint) {
   const Machine m;
   const Tensor x = m.random({40, 90}, 1), y = m.random({40, 60}, 2);
-  const Tensor w = stored_as(m.c, m.random({60, 90}, 3), DType::f16), down = m.random({8, 90}, 4), up = m.random({60, 8}, 5);
+  const Tensor w = stored_as(m.c, m.random({60, 90}, 3), DType::f16), down = m.random({8, 90}, 4),
+               up = m.random({60, 8}, 5);
   Tensor s = m.garbage({40, 8}), map_x = m.garbage({40, 60});
   lowrank_middle(m.c, s, x, down);
   const LowRankTerm forward{s, 0, up, 0.7F};
@@ -146,10 +152,12 @@ TEST(LowRank, AdjointIsTheAdjoint) {
   EXPECT_TRUE(same_inner_product(map_x, y, x, adjoint_y));
 }
 
-// One chunk, several chunks and stripes, and a rank and width whose partial sums would be too large for stripes.
+// One chunk, several chunks and stripes, and a rank and width whose partial sums would be too large for
+// stripes.
 TEST(LowRank, UpBackwardMatchesReference) {
   const Machine m;
-  const Sizes kGradSizes[] = {{1, 0, 1}, {20, 0, 30}, {130, 0, 350}, {1000, 0, 40}, {2300, 0, 8}, {130, 0, 4100}};
+  const Sizes kGradSizes[] = {{1, 0, 1},     {20, 0, 30},  {130, 0, 350},
+                              {1000, 0, 40}, {2300, 0, 8}, {130, 0, 4100}};
   for (const Sizes& s : kGradSizes) {
     for (const std::int64_t rank : {1, 8, 19, 128}) {
       if (s.rows * s.out * rank > 20'000'000 && rank != 128) continue;
@@ -184,7 +192,8 @@ TEST(LowRank, GradientsMatchDifferences) {
   const float scale = 1.5F;
   const Tensor x = m.random({rows, in}, 1), down = m.random({rank, in}, 2), up = m.random({out, rank}, 3);
   const Tensor dy = m.random({rows, out}, 4);
-  Tensor s = m.garbage({rows, rank}), ds = m.garbage({rows, rank}), dup = m.zeros({out, rank}), ddown = m.zeros({rank, in});
+  Tensor s = m.garbage({rows, rank}), ds = m.garbage({rows, rank}), dup = m.zeros({out, rank}),
+         ddown = m.zeros({rank, in});
   lowrank_middle(m.c, s, x, down);
   lowrank_up_backward(m.c, {ds, dup}, dy, {s, 0, up, scale});
   lowrank_down_grad(m.c, ddown, ds, x);
@@ -193,8 +202,10 @@ TEST(LowRank, GradientsMatchDifferences) {
     const std::vector<double> zero(static_cast<std::size_t>(rows * out));
     return inner(ref::lowrank_up_add(zero, {middle, rank, 0, b, rank, double{scale}}, out), to_double(dy));
   };
-  EXPECT_TRUE(matches(ddown, central_differences(to_double(down), [&](const auto& v) { return loss(v, to_double(up)); })));
-  EXPECT_TRUE(matches(dup, central_differences(to_double(up), [&](const auto& v) { return loss(to_double(down), v); })));
+  EXPECT_TRUE(matches(
+      ddown, central_differences(to_double(down), [&](const auto& v) { return loss(v, to_double(up)); })));
+  EXPECT_TRUE(matches(
+      dup, central_differences(to_double(up), [&](const auto& v) { return loss(to_double(down), v); })));
 }
 
 TEST(LowRank, ThreadsChangeNoBit) {
@@ -219,7 +230,8 @@ TEST(LowRank, ThreadsChangeNoBit) {
 
 TEST(LowRank, WrongShapesAreNamed) {
   const Machine m;
-  const Tensor x = m.random({4, 8}, 1), w = m.random({6, 8}, 2), s = m.random({4, 3}, 3), up = m.random({6, 2}, 4);
+  const Tensor x = m.random({4, 8}, 1), w = m.random({6, 8}, 2), s = m.random({4, 3}, 3),
+               up = m.random({6, 2}, 4);
   Tensor y = m.garbage({4, 6}), dx = m.garbage({4, 8}), ds = m.garbage({4, 3}), dup = m.zeros({6, 2});
   const auto forward = [&](const LowRankTerm& t) { lowrank_linear_forward(m.c, y, x, w, {}, {&t, 1}); };
   expect_shape_error("lowrank_linear_forward", [&] { forward({s, 2, up, 1}); });

@@ -14,11 +14,13 @@ struct Sizes {
 };
 constexpr DType kWeightTypes[] = {DType::f32, DType::f16, DType::bf16};
 // Tiles are 14 x 32 or 6 x 16, blocks 320 x 320: below, at and above each of them.
-constexpr Sizes kSizes[] = {{1, 1, 1},   {1, 3, 2},    {2, 4, 16},   {3, 5, 17},    {6, 31, 33},   {13, 32, 32},
-                            {14, 33, 8}, {15, 64, 47}, {77, 100, 3}, {29, 321, 40}, {45, 700, 65}, {20, 50, 650},
-                            {5, 384, 4}, {9, 385, 16}, {0, 8, 8}};
+constexpr Sizes kSizes[] = {{1, 1, 1},     {1, 3, 2},     {2, 4, 16},   {3, 5, 17},   {6, 31, 33},
+                            {13, 32, 32},  {14, 33, 8},   {15, 64, 47}, {77, 100, 3}, {29, 321, 40},
+                            {45, 700, 65}, {20, 50, 650}, {5, 384, 4},  {9, 385, 16}, {0, 8, 8}};
 
-std::string name_of_sizes(const Sizes& s, DType t) { return join(s.rows, "x", s.in, "x", s.out, " ", name_of(t)); }
+std::string name_of_sizes(const Sizes& s, DType t) {
+  return join(s.rows, "x", s.in, "x", s.out, " ", name_of(t));
+}
 
 TEST(Linear, ForwardMatchesReference) {
   const Machine m;
@@ -73,8 +75,10 @@ TEST(Linear, GradientsMatchDifferences) {
   const auto loss = [&](const std::vector<double>& vx, const std::vector<double>& vw) {
     return inner(ref::linear_forward(vx, vw, {}, 5, 3), to_double(dy));
   };
-  EXPECT_TRUE(matches(dx, central_differences(to_double(x), [&](const auto& v) { return loss(v, to_double(w)); })));
-  EXPECT_TRUE(matches(dw, central_differences(to_double(w), [&](const auto& v) { return loss(to_double(x), v); })));
+  EXPECT_TRUE(
+      matches(dx, central_differences(to_double(x), [&](const auto& v) { return loss(v, to_double(w)); })));
+  EXPECT_TRUE(
+      matches(dw, central_differences(to_double(w), [&](const auto& v) { return loss(to_double(x), v); })));
 }
 
 TEST(Linear, AdjointIsTheAdjoint) {
@@ -152,7 +156,8 @@ TEST(Linear, PlanAccountsWithoutRunning) {
 
 TEST(BatchedMatmul, MatchesReference) {
   const Machine m;
-  const ref::BatchedSizes kBatches[] = {{1, 3, 4, 5}, {5, 17, 33, 9}, {2, 70, 40, 330}, {9, 1, 1, 1}, {0, 2, 2, 2}};
+  const ref::BatchedSizes kBatches[] = {
+      {1, 3, 4, 5}, {5, 17, 33, 9}, {2, 70, 40, 330}, {9, 1, 1, 1}, {0, 2, 2, 2}};
   for (const ref::BatchedSizes& s : kBatches) {
     for (const Transpose ta : {Transpose::no, Transpose::yes}) {
       for (const Transpose tb : {Transpose::no, Transpose::yes}) {

@@ -50,16 +50,22 @@ TEST_P(Norm, LayerNormMatchesTheReference) {
       EXPECT_TRUE(matches(stats, ref::norm_stats(in, layout)));
       const auto want = ref::norm_backward(in, layout, to_double(dy), true, false);
       layer_norm_backward(c, dx, dy, x, stats, g);
-      if (cols > 1) EXPECT_TRUE(matches(dx, want.dx));
+      if (cols > 1) {
+        EXPECT_TRUE(matches(dx, want.dx));
+      }
       Tensor dgain = zeros(c, {cols}), dbias = zeros(c, {cols}), none;
       layer_norm_param_grad(c, dgain, dbias, dy, x, stats);
-      if (cols > 1) EXPECT_TRUE(matches(dgain, want.dgain));
+      if (cols > 1) {
+        EXPECT_TRUE(matches(dgain, want.dgain));
+      }
       EXPECT_TRUE(matches(dbias, want.dbias));
       Tensor again = zeros(c, {cols});
       layer_norm_param_grad(c, again, none, dy, x, stats);
       EXPECT_TRUE(same_bits(again, dgain));
       layer_norm_param_grad(c, again, none, dy, x, stats);  // adds
-      if (cols > 1) EXPECT_TRUE(matches(again, twice(want.dgain)));
+      if (cols > 1) {
+        EXPECT_TRUE(matches(again, twice(want.dgain)));
+      }
     }
   }
 }
@@ -78,7 +84,9 @@ TEST_P(Norm, RmsNormMatchesTheReference) {
       EXPECT_TRUE(matches(y, ref::norm_forward(in, layout, false, false)));
       const auto want = ref::norm_backward(in, layout, to_double(dy), false, false);
       rms_norm_backward(c, dx, dy, x, rstd, g);
-      if (cols > 1) EXPECT_TRUE(matches(dx, want.dx));
+      if (cols > 1) {
+        EXPECT_TRUE(matches(dx, want.dx));
+      }
       rms_norm_param_grad(c, dgain, dy, x, rstd);
       EXPECT_TRUE(matches(dgain, want.dgain));
     }

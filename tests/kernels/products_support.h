@@ -14,7 +14,8 @@ namespace rankine::testing_support {
 
 // A CPU with its own memory and threads.
 struct Machine {
-  explicit Machine(int threads = 2, Device device = Device::cpu()) : runtime(device, Memory::kUnlimited, threads), c(runtime) {}
+  explicit Machine(int threads = 2, Device device = Device::cpu())
+      : runtime(device, Memory::kUnlimited, threads), c(runtime) {}
   Runtime runtime;
   Context c;
 
@@ -36,9 +37,12 @@ struct Machine {
 inline std::vector<double> decoded(const Tensor& w) {
   std::vector<double> d(static_cast<std::size_t>(w.numel()));
   for (std::int64_t i = 0; i < w.numel(); ++i) {
-    if (w.dtype() == DType::f32) d[i] = w.data<float>()[i];
-    else if (w.dtype() == DType::f16) d[i] = to_float(w.data<Half>()[i]);
-    else d[i] = to_float(w.data<BFloat16>()[i]);
+    if (w.dtype() == DType::f32)
+      d[i] = w.data<float>()[i];
+    else if (w.dtype() == DType::f16)
+      d[i] = to_float(w.data<Half>()[i]);
+    else
+      d[i] = to_float(w.data<BFloat16>()[i]);
   }
   return d;
 }
@@ -100,15 +104,16 @@ void expect_shape_error(const std::string& op, const F& f) {
   }
 }
 
-// Runs `step(machine)` on a real and on a plan device with the same threads: the plan has to account the same cost and
-// the same peak, and must not touch the real one's seconds. Returns the plan's cost.
+// Runs `step(machine)` on a real and on a plan device with the same threads: the plan has to account the same
+// cost and the same peak, and must not touch the real one's seconds. Returns the plan's cost.
 template <class F>
 Cost planned_like_real(const F& step) {
   Machine real(3), plan(3, Device::cpu().planned());
   step(real);
   step(plan);
   EXPECT_EQ(plan.runtime.memory().high_water(), real.runtime.memory().high_water());
-  EXPECT_EQ(plan.runtime.memory().at_peak(Account::workspace), real.runtime.memory().at_peak(Account::workspace));
+  EXPECT_EQ(plan.runtime.memory().at_peak(Account::workspace),
+            real.runtime.memory().at_peak(Account::workspace));
   EXPECT_GT(plan.runtime.memory().at_peak(Account::workspace), 0U);
   EXPECT_EQ(plan.runtime.cost().flops(), real.runtime.cost().flops());
   EXPECT_EQ(plan.runtime.cost().bytes(), real.runtime.cost().bytes());

@@ -1,0 +1,82 @@
+// The commands behind the command line. Each returns the exit code, prints data to stdout and messages to the console,
+// and throws for what goes wrong (main.cpp turns exceptions into messages and exit codes).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/rankine/console.h"
+#include "apps/rankine/session.h"
+
+namespace rankine::app {
+
+struct TrainCommand {
+  ConfigArgs config;
+  std::string resume = "never";  // never, auto, or a checkpoint folder
+  bool overwrite = false;        // start again over an earlier run
+  bool json = false;
+};
+int run_train(const TrainCommand& command, Console& console);
+
+struct PlanCommand {
+  ConfigArgs config;
+  std::string gpu = "cpu";  // name of a card, or cpu
+  bool json = false;
+};
+int run_plan(const PlanCommand& command, Console& console);
+
+struct ValidateCommand {
+  ConfigArgs config;
+  bool json = false;
+};
+int run_validate(const ValidateCommand& command, Console& console);
+
+struct CacheCommand {
+  ConfigArgs config;
+};
+int run_cache(const CacheCommand& command, Console& console);
+
+// What is not set comes from the run file, or else is the default of the run file's key.
+struct SampleCommand {
+  ConfigArgs config;                  // file empty: `model` is required
+  std::optional<std::string> model;   // instead of the run's
+  std::optional<std::string> lora;    // an adapter file, or "none"; not set: the run's own result
+  double strength = 1;
+  std::vector<std::string> prompts;
+  std::optional<std::string> prompts_file;  // one a line
+  std::string negative;
+  std::optional<std::string> size;    // "512x768", "512"
+  std::optional<std::string> sampler;
+  std::optional<int> steps;
+  std::optional<double> cfg;
+  std::optional<std::uint64_t> seed;  // picture i is drawn with seed + i
+  std::string out = ".";
+  std::optional<std::string> grid;
+  bool json = false;
+};
+int run_sample(const SampleCommand& command, Console& console);
+
+struct ScoreCommand {
+  std::vector<std::string> pictures;  // a folder, or PNG files
+  std::string prompts_file;
+  bool json = false;
+};
+int run_score(const ScoreCommand& command, Console& console);
+
+struct InspectCommand {
+  std::string path;
+  bool json = false;
+};
+int run_inspect(const InspectCommand& command, Console& console);
+
+struct DoctorCommand {
+  bool json = false;
+};
+int run_doctor(const DoctorCommand& command, Console& console);
+
+int run_report(const std::string& run_dir, Console& console);
+int run_schema();
+
+}  // namespace rankine::app

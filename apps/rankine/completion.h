@@ -1,0 +1,15 @@
+// Completion scripts for shells, made from the commands and options themselves.
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace rankine::app {
+
+// `shell`: bash, zsh or fish. Throws ConfigError for others.
+std::string completion_script(const CLI::App& app, const std::string& shell);
+
+}  // namespace rankine::app

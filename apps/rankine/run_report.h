@@ -1,0 +1,11 @@
+// report.html of a run folder, made from what lies in it.
+#pragma once
+
+#include <filesystem>
+
+namespace rankine::app {
+
+// Needs config.yaml; metrics.jsonl, run.json and samples are used where they are. Returns the file.
+std::filesystem::path write_run_report(const std::filesystem::path& run_dir);
+
+}  // namespace rankine::app

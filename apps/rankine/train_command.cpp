@@ -1,0 +1,278 @@
+#include <fmt/core.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "apps/rankine/commands.h"
+#include "apps/rankine/console_observer.h"
+#include "apps/rankine/exit_code.h"
+#include "apps/rankine/machine.h"
+#include "apps/rankine/run_facts.h"
+#include "apps/rankine/run_plan.h"
+#include "apps/rankine/run_report.h"
+#include "apps/rankine/sample_grid.h"
+#include "apps/rankine/stop_signals.h"
+#include "engine/train/run_recorder.h"
+#include "io/files/atomic_write.h"
+#include "io/record/progress.h"
+#include "io/record/run_folder.h"
+
+namespace rankine::app {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+// Notes for run.json what no metric holds.
+class FactsObserver final : public TrainObserver {
+ public:
+  explicit FactsObserver(RunFacts& facts) : facts_(facts) {}
+  void on_start(const RunStart& start) override { facts_.parameters = start.parameters; }
+  void on_step(const StepRecord& record) override { facts_.steps = record.step; }
+  void on_validation(std::int64_t step, double loss) override {
+    if (step == 0) facts_.first_validation = loss;
+  }
+  void on_warning(const std::string& message) override { facts_.warnings.push_back(message); }
+
+ private:
+  RunFacts& facts_;
+};
+
+class Training {
+ public:
+  Training(const TrainCommand& command, Console& console)
+      : command_(command), console_(console), config_(load_config(command.config)) {}
+
+  int execute();
+
+ private:
+  fs::path run_dir() const { return config_.output.output_dir; }
+  void require_free_folder() const;
+  void clear_earlier_run() const;
+  void open_data();
+  void plan();
+  void load();
+  void fill_cache();
+  TrainResult train();
+  void finish(const TrainResult& result);
+  void record_failure(const std::string& message);
+  void note_operations();
+  void print_result(const TrainResult& result) const;
+  template <class Work>
+  void timed(const std::string& part, const Work& work) {
+    const Clock::time_point start = Clock::now();
+    work();
+    facts_.timings.emplace_back(part, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+
+  const TrainCommand& command_;
+  Console& console_;
+  RunConfig config_;
+  RunFacts facts_;
+  StopSignals signals_;
+  std::optional<RunFolder> folder_;
+  std::unique_ptr<ImageData> data_;
+  std::size_t budget_ = 0;
+  std::int64_t max_steps_ = 0, steps_per_epoch_ = 1;
+  std::optional<Runtime> runtime_;
+  RunTask run_;
+};
+
+int Training::execute() {
+  facts_.version = RANKINE_VERSION;
+  facts_.started = utc_now();
+  facts_.processor = processor_name();
+  require_free_folder();
+  timed("Reading the pictures", [&] { open_data(); });
+  timed("Planning", [&] { plan(); });
+  StopSignals::throw_if_requested();
+  folder_.emplace(run_dir());
+  write_file_atomically(folder_->config_file(), config::to_yaml(config_));
+  timed("Loading the model", [&] { load(); });
+  timed("Encoding the pictures", [&] { fill_cache(); });
+  try {
+    const TrainResult result = train();
+    finish(result);
+    return result.outcome == Outcome::finished ? kFinished : StopSignals::exit_code();
+  } catch (const std::exception& e) {
+    record_failure(e.what());
+    throw;
+  }
+}
+
+void Training::require_free_folder() const {
+  if (command_.resume != "never" || command_.overwrite) return;
+  const fs::path checkpoints = run_dir() / "checkpoints";
+  const bool used = (fs::is_directory(checkpoints) && !fs::is_empty(checkpoints)) || fs::exists(run_dir() / result_name(config_));
+  require<ConfigError>(!used, run_dir().string(), ": holds an earlier run. Continue it with --resume auto, replace it with "
+                       "--overwrite, or choose another output_dir");
+}
+
+void Training::clear_earlier_run() const {
+  for (const fs::path& part : {folder_->checkpoints_dir(), folder_->samples_dir(), folder_->events_dir()}) {
+    for (const auto& entry : fs::directory_iterator(part)) fs::remove_all(entry.path());
+  }
+  for (const char* file : {"report.html", kRunFactsFile}) fs::remove(run_dir() / file);
+  fs::remove(run_dir() / result_name(config_));
+}
+
+void Training::open_data() {
+  data_ = load_data(config_);
+  for (const Problem& problem : data_->problems()) {
+    console_.warn(problem.to_string());
+    facts_.warnings.push_back(problem.to_string());
+  }
+  max_steps_ = steps_of_run(config_, *data_);
+  steps_per_epoch_ = data_->steps_per_epoch();
+  facts_.max_steps = max_steps_;
+  facts_.dataset = {{"Pictures", std::to_string(data_->train_pictures())},
+                    {"Regularisation pictures", std::to_string(data_->samples().size() - data_->train_pictures())},
+                    {"Sizes in use", std::to_string(data_->buckets().size())},
+                    {"Steps of an epoch", std::to_string(steps_per_epoch_)},
+                    {"Held out for validation",
+                     std::to_string(data_->held_out() ? data_->validation().size() : std::size_t{0})}};
+  console_.info(fmt::format("{} pictures in {} sizes, {} steps of {} an epoch", data_->train_pictures(),
+                            data_->buckets().size(), max_steps_, steps_per_epoch_));
+}
+
+void Training::plan() {
+  budget_ = memory_budget(config_);
+  const RunPlan plan = plan_run(config_, data_.get());
+  require_fits(plan, config_, budget_);
+  facts_.planned_peak = plan.peak;
+  facts_.planned_step_flops = plan.step.flops;
+  console_.info(fmt::format("Needs {} of {} memory; a full step is {} GFLOP", format_bytes(plan.peak),
+                            format_bytes(budget_), format_compact(plan.step.flops * 1e-9)));
+}
+
+void Training::load() {
+  runtime_.emplace(Device::cpu(), budget_, static_cast<int>(config_.machine.threads));
+  const Context c(*runtime_);
+  const std::vector<std::string> captions = captions_of(*data_);
+  LoadedModel model = load_model(c, config_, tokenizer_search(), captions);
+  facts_.model = model.name;
+  run_ = make_task(config_, std::move(model), std::move(data_));
+  data_ = nullptr;
+}
+
+void Training::fill_cache() {
+  if (!run_.diffusion || !config_.data.cache_latents) return;
+  run_.diffusion->fill_latent_cache(Context(*runtime_), [&](int done, int all) {
+    StopSignals::throw_if_requested();
+    console_.progress(fmt::format("encoding pictures {}/{}", done, all));
+  });
+  console_.clear_progress();
+}
+
+TrainResult Training::train() {
+  runtime_->cost().clear();
+  Trainer trainer(Context(*runtime_), *run_.task, train_options(config_, max_steps_));
+  RunRecorder recorder(folder_->metrics_file(), folder_->events_dir());
+  const std::int64_t epochs = (max_steps_ + steps_per_epoch_ - 1) / steps_per_epoch_;
+  ConsoleObserver progress(console_, {epochs, budget_});
+  FactsObserver noted(facts_);
+  trainer.observe(recorder);
+  trainer.observe(progress);
+  trainer.observe(noted);
+  if (command_.resume == "auto") {
+    trainer.resume_latest();
+  } else if (command_.resume != "never") {
+    trainer.resume(command_.resume);
+  }
+  if (trainer.step() == 0) {
+    clear_earlier_run();
+  } else if (const auto before = read_run_facts(run_dir())) {
+    facts_.first_validation = before->first_validation;
+  }
+  facts_.steps = trainer.step();
+  write_run_facts(run_dir(), facts_);
+  return trainer.run(StopSignals::requested());
+}
+
+void Training::note_operations() {
+  constexpr std::size_t kShown = 12;
+  for (const auto& [name, line] : runtime_->cost().lines()) {
+    facts_.operations.push_back({name, line.calls, line.seconds, line.cost.flops, line.cost.bytes});
+  }
+  std::sort(facts_.operations.begin(), facts_.operations.end(),
+            [](const OperationTime& a, const OperationTime& b) { return a.seconds > b.seconds; });
+  if (facts_.operations.size() > kShown) facts_.operations.resize(kShown);
+}
+
+void Training::finish(const TrainResult& result) {
+  const bool finished = result.outcome == Outcome::finished;
+  double step_seconds = 0;
+  for (const StepMetrics& m : read_metrics(folder_->metrics_file())) {
+    if (m.step > result.first_step) step_seconds += m.seconds;
+  }
+  facts_.timings.emplace_back("Training steps", step_seconds);
+  facts_.timings.emplace_back("Previews, validation, checkpoints", std::max(0.0, result.seconds - step_seconds));
+  facts_.outcome = finished ? "finished" : "stopped";
+  facts_.result = result.result.string();
+  facts_.steps = result.steps;
+  facts_.skipped = result.skipped;
+  facts_.seconds = result.total_seconds;
+  facts_.measured_peak = result.device_peak;
+  facts_.host_peak = result.host_peak;
+  note_operations();
+  write_run_facts(run_dir(), facts_);
+  std::vector<std::string> prompts;
+  for (const config::SamplePrompt& p : config_.output.sample_prompts) prompts.push_back(p.prompt);
+  if (finished) write_before_after_grid(folder_->samples_dir(), prompts);
+  const fs::path report = write_run_report(run_dir());
+  if (finished) {
+    console_.info(fmt::format("Finished {} steps in {}; report: {}", result.steps, format_duration(result.total_seconds),
+                              report.string()));
+  } else {
+    console_.info(fmt::format("Stopped after step {}; checkpoint: {}; continue with --resume auto", result.steps,
+                              result.checkpoint.string()));
+  }
+  print_result(result);
+}
+
+// The first error is what counts: one that comes up while telling of it only warns.
+void Training::record_failure(const std::string& message) {
+  try {
+    facts_.outcome = "failed";
+    facts_.message = message;
+    facts_.measured_peak = runtime_->memory().high_water();
+    write_run_facts(run_dir(), facts_);
+    write_run_report(run_dir());
+  } catch (const std::exception& e) {
+    console_.warn(std::string("the failure could not be recorded: ") + e.what());
+  }
+}
+
+void Training::print_result(const TrainResult& result) const {
+  if (!command_.json) {
+    if (!result.result.empty()) fmt::print("{}\n", result.result.string());
+    return;
+  }
+  const auto loss = [](const std::optional<double>& v) { return v ? nlohmann::ordered_json(*v) : nlohmann::ordered_json(); };
+  const nlohmann::ordered_json json = {{"outcome", facts_.outcome},
+                                       {"steps", result.steps},
+                                       {"result", result.result.string()},
+                                       {"checkpoint", result.checkpoint.string()},
+                                       {"seconds", result.total_seconds},
+                                       {"first_validation", loss(result.first_validation)},
+                                       {"last_validation", loss(result.last_validation)},
+                                       {"planned_peak_bytes", facts_.planned_peak},
+                                       {"measured_peak_bytes", result.device_peak},
+                                       {"host_peak_bytes", result.host_peak}};
+  fmt::print("{}\n", json.dump(2));
+}
+
+}  // namespace
+
+int run_train(const TrainCommand& command, Console& console) { return Training(command, console).execute(); }
+
+}  // namespace rankine::app

@@ -1,0 +1,120 @@
+#include "bench/step_bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "bench/roofline.h"
+#include "engine/train/adamw.h"
+#include "engine/train/param_arena.h"
+#include "engine/train/resources.h"
+#include "kernels/reduce/reduce.h"
+#include "models/tasks/diffusion_task.h"
+
+namespace rankine::bench {
+namespace {
+
+SdFamily family_named(const std::string& name) {
+  static const std::map<std::string, SdFamily> names{
+      {"sd15", SdFamily::sd_v1}, {"sd21", SdFamily::sd_v2}, {"sdxl", SdFamily::sdxl}};
+  const auto it = names.find(name);
+  require<ConfigError>(it != names.end(), "--model: expected sd15, sd21 or sdxl, got ", name);
+  return it->second;
+}
+
+// The run as `rankine train` would set it up, with random fp16 weights in place of a file.
+class Session {
+ public:
+  Session(const StepBenchOptions& o, Device device) : runtime_(device, Memory::kUnlimited, o.threads), context_(runtime_) {
+    context_.seed = 1;
+    config::RunConfig config;
+    config.adapter.lora_rank = o.rank;
+    config.adapter.train_text_encoder = o.text_encoder;
+    config.machine.recompute = o.recompute;
+    config.data.cache_latents = false;
+    LoadedModel model;
+    model.name = o.model;
+    model.sd = std::make_unique<StableDiffusion>(published_sizes(family_named(o.model)),
+                                                 std::make_shared<const ClipTokenizer>(""));
+    model.sd->init(context_, 1, DType::f16);
+    task_ = std::make_unique<DiffusionTask>(config, std::move(model), nullptr);
+    arena_ = std::make_unique<ParamArena>(context_, task_->params());
+    adamw_ = std::make_unique<AdamW>(context_, *arena_, AdamWOptions{});
+    task_->init_params(context_);
+    batch_ = {o.batch, {o.resolution, o.resolution}};
+  }
+
+  void step(std::uint32_t number) {
+    context_.step = number;
+    arena_->zero_grad(context_);
+    task_->plan_step(context_, batch_);
+    sum_of_squares(context_, arena_->grad());
+    adamw_->step(context_, *arena_, 1e-4, 1.0);
+  }
+
+  Runtime& runtime() { return runtime_; }
+
+ private:
+  Runtime runtime_;
+  Context context_;
+  std::unique_ptr<DiffusionTask> task_;
+  std::unique_ptr<ParamArena> arena_;
+  std::unique_ptr<AdamW> adamw_;
+  PlannedBatch batch_;
+};
+
+}  // namespace
+
+StepBenchResult run_step_bench(const StepBenchOptions& o) {
+  StepBenchResult r;
+  {
+    Session plan(o, Device::cpu().planned());
+    plan.runtime().cost().clear();
+    plan.step(0);
+    r.flops = plan.runtime().cost().flops();
+    r.planned_bytes = plan.runtime().memory().high_water();
+  }
+  Session run(o, Device::cpu());
+  run.step(0);
+  run.runtime().cost().clear();
+  std::vector<double> seconds;
+  for (int i = 0; i < o.steps; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    run.step(static_cast<std::uint32_t>(i + 1));
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(seconds.begin(), seconds.end());
+  r.seconds = seconds[seconds.size() / 2];
+  r.peak_rss_bytes = host_memory().peak;
+  if (o.profile) std::fputs(run.runtime().cost().report().c_str(), stderr);
+  r.matmul_gflops = measure_sgemm_rate(run.runtime().pool()).best() * 1e-9;
+  r.matmul_share = r.flops / r.seconds / (r.matmul_gflops * 1e9);
+  return r;
+}
+
+void print(const StepBenchOptions& o, const StepBenchResult& r) {
+  if (o.json) {
+    const nlohmann::json json{{"model", o.model},
+                              {"resolution", o.resolution},
+                              {"batch", o.batch},
+                              {"rank", o.rank},
+                              {"seconds", r.seconds},
+                              {"flops", r.flops},
+                              {"peak_rss_bytes", r.peak_rss_bytes},
+                              {"planned_bytes", r.planned_bytes},
+                              {"matmul_gflops", r.matmul_gflops},
+                              {"matmul_share", r.matmul_share}};
+    std::puts(json.dump().c_str());
+    return;
+  }
+  std::printf("%s  %d px  batch %d  rank %d: %.2f s a step, %.1f GFLOP, %.1f GFLOP/s = %.2f of matmul (%.1f GFLOP/s)\n",
+              o.model.c_str(), o.resolution, o.batch, o.rank, r.seconds, r.flops * 1e-9, r.flops / r.seconds * 1e-9,
+              r.matmul_share, r.matmul_gflops);
+  std::printf("  peak resident %.2f GiB, planned %.2f GiB (%.3f)\n", double(r.peak_rss_bytes) / (1U << 30),
+              double(r.planned_bytes) / (1U << 30), double(r.peak_rss_bytes) / double(r.planned_bytes));
+}
+
+}  // namespace rankine::bench

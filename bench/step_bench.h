@@ -1,0 +1,35 @@
+// A whole training step on random weights in the exact shapes of a published model.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace rankine::bench {
+
+struct StepBenchOptions {
+  std::string model = "sd15";  // sd15, sd21, sdxl
+  int resolution = 256;        // pixels, square
+  int batch = 1;
+  int rank = 8;
+  int steps = 3;               // timed ones, after one to warm up; the median counts
+  int threads = 0;
+  bool text_encoder = false;   // adapters there too
+  bool recompute = false;
+  bool json = false;
+  bool profile = false;        // print the cost of every operation
+};
+
+struct StepBenchResult {
+  double seconds = 0;                // median step: forward, backward, clip, optimizer
+  double flops = 0;                  // per step, convolutions counted as direct ones
+  std::uint64_t peak_rss_bytes = 0;  // of this process
+  std::uint64_t planned_bytes = 0;   // what the plan device forecast
+  double matmul_gflops = 0;          // measured in this run on the same threads
+  double matmul_share = 0;           // flops / seconds over the rate above
+  double loss = 0;
+};
+
+StepBenchResult run_step_bench(const StepBenchOptions& options);
+void print(const StepBenchOptions& options, const StepBenchResult& result);
+
+}  // namespace rankine::bench

@@ -1,0 +1,89 @@
+// What a run does around its steps: validation, previews, checkpoints, the result and the numbers of the
+// record.
+#include "engine/train/durable.h"
+#include "engine/train/facts.h"
+#include "engine/train/resources.h"
+#include "engine/train/trainer.h"
+
+namespace rankine {
+
+namespace fs = std::filesystem;
+
+StepRecord Trainer::record_of(const UpdateReport& report, double seconds) const {
+  const HostMemory host = host_memory();
+  StepRecord record;
+  record.step = step();
+  record.max_steps = options_.max_steps;
+  record.epoch = report.stats.epoch;
+  record.loss = report.stats.loss;
+  record.learning_rate = report.learning_rate;
+  record.grad_norm = report.gradient.norm;
+  record.skipped = report.skipped;
+  record.samples = report.stats.samples;
+  record.seconds = seconds;
+  record.device_bytes = c_.memory().held();
+  record.device_peak = c_.memory().high_water();
+  record.host_rss = host.rss;
+  record.host_peak = host.peak;
+  return record;
+}
+
+std::optional<double> Trainer::validate() {
+  c_.step = c_.first_sample = 0;  // the same noise every time
+  const EmaInPlace average(c_, state_.arena(), state_.ema());
+  const std::optional<double> loss = task_.validate(c_);
+  if (!loss) return loss;
+  if (!result_.first_validation) result_.first_validation = loss;
+  result_.last_validation = loss;
+  tell([&](TrainObserver& o) { o.on_validation(step(), *loss); });
+  return loss;
+}
+
+void Trainer::preview() {
+  const fs::path folder = options_.run_dir / "samples";
+  make_folder(folder);
+  c_.step = c_.first_sample = 0;
+  const EmaInPlace average(c_, state_.arena(), state_.ema());
+  const std::vector<fs::path> files = task_.preview(c_, step(), folder);
+  if (!files.empty()) tell([&](TrainObserver& o) { o.on_preview(step(), files); });
+}
+
+void Trainer::save() {
+  tell([&](TrainObserver& o) { o.on_before_save(step()); });
+  const auto write = [&](const fs::path& folder) {
+    write_result(folder / options_.result_name);
+    state_.save(folder / CheckpointStore::kStateFile);
+  };
+  result_.checkpoint = store_.save({step(), fingerprint_, seconds_before_ + seconds()}, write, warn());
+  saved_step_ = step();
+  tell([&](TrainObserver& o) { o.on_save(step(), result_.checkpoint); });
+}
+
+void Trainer::write_result(const fs::path& path) {
+  const TrainCounters& n = state_.counters();
+  const EmaInPlace average(c_, state_.arena(), state_.ema());
+  task_.save_result(c_, path, {{"steps", std::to_string(n.step)}, {"epoch", exact(n.epoch)}});
+}
+
+fs::path Trainer::publish_result() {
+  const TemporaryFolder made(options_.run_dir / private_name(".tmp-", "result"));
+  write_result(made.path() / options_.result_name);
+  sync_tree(made.path());
+  publish_entries(made.path(), options_.run_dir);
+  return options_.run_dir / options_.result_name;
+}
+
+TrainResult Trainer::finish(Outcome outcome) {
+  if (outcome == Outcome::finished) result_.result = publish_result();
+  result_.outcome = outcome;
+  result_.steps = step();
+  result_.skipped = state_.counters().skipped;
+  result_.seconds = seconds();
+  result_.total_seconds = seconds_before_ + result_.seconds;
+  result_.device_peak = c_.memory().high_water();
+  result_.host_peak = host_memory().peak;
+  tell([&](TrainObserver& o) { o.on_finish(result_); });
+  return result_;
+}
+
+}  // namespace rankine
