@@ -55,7 +55,7 @@ TEST(RunConfigOutputTest, TheEchoHasEveryKey) {
   const std::string yaml = to_yaml(parse(""));
   for (const auto& field : table_of<RunConfig>()) {
     if (field.value(parse("")).is_null()) continue;
-    EXPECT_NE(yaml.find("\n" + std::string(field.info.key) + ": "), std::string::npos) << field.info.key;
+    EXPECT_NE(yaml.find(join("\n", field.info.key, ": ")), std::string::npos) << field.info.key;
   }
   EXPECT_NE(yaml.find("\nlearning_rate: 1.0e-4\n"), std::string::npos);
 }

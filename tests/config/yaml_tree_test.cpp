@@ -72,8 +72,8 @@ TEST(YamlTreeTest, AliasesCannotGrowTheTree) {
 }
 
 TEST(YamlTreeTest, NodesAreLimited) {
-  EXPECT_EQ(parse("[" + repeat("1,", 49'000) + "]").items.size(), 49'000U);
-  EXPECT_NE(error_of("[" + repeat("1,", 50'001) + "]").find("more than 50000 values"), std::string::npos);
+  EXPECT_EQ(parse(join("[", repeat("1,", 49'000), "]")).items.size(), 49'000U);
+  EXPECT_NE(error_of(join("[", repeat("1,", 50'001), "]")).find("more than 50000 values"), std::string::npos);
 }
 
 TEST(YamlTreeTest, SizeIsLimited) {
