@@ -7,6 +7,7 @@
 #include "apps/rankine/commands.h"
 #include "apps/rankine/completion.h"
 #include "apps/rankine/exit_code.h"
+#include "io/config/suggest.h"
 
 namespace rankine::app {
 namespace {
@@ -28,6 +29,7 @@ class CommandLine {
   ParsedCommand parse(int argc, char** argv);
 
  private:
+  void suggest_command(const std::string& word) const;
   using Run = std::function<int(Console&)>;
   CLI::App* command(const std::string& name, const std::string& what, const std::string& examples, Run run);
   static void add_config(CLI::App* sub, ConfigArgs& args, bool required = true);
@@ -184,11 +186,20 @@ void CommandLine::add_small_commands() {
   completion->add_option("shell", shell_, "bash, zsh or fish")->required();
 }
 
+void CommandLine::suggest_command(const std::string& word) const {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app_.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+  if (std::find(names.begin(), names.end(), word) != names.end()) return;
+  const auto near = config::nearest(word, names);
+  if (near) fmt::print(stderr, "There is no command '{}'. Did you mean '{}'?\n", word, *near);
+}
+
 ParsedCommand CommandLine::parse(int argc, char** argv) {
   ParsedCommand parsed;
   try {
     app_.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
+    if (argc > 1 && argv[1][0] != '-') suggest_command(argv[1]);
     const bool asked = app_.exit(e) == 0;  // help or version
     parsed.exit_code = asked ? kFinished : kWrongConfig;
     return parsed;

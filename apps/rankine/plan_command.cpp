@@ -68,11 +68,12 @@ void print_text(const RunPlan& plan, const Card& card) {
   const double least = floor_seconds(plan.step, card);
   fmt::print("\nOne optimizer step: {:.1f} GFLOP, {} moved at least; on {} not under {:.3f} s\n", plan.step.flops * 1e-9,
              human_bytes(plan.step.bytes), card.name, least);
-  fmt::print("  {}: {:.1f} TFLOP/s, {:.0f} GB/s ({})\n", card.name, card.flops_per_second * 1e-12,
+  fmt::print("  {}: {:.0f} GFLOP/s, {:.1f} GB/s ({})\n", card.name, card.flops_per_second * 1e-9,
              card.bytes_per_second * 1e-9, card.source);
   if (plan.max_steps > 0) {
+    const double all = least * static_cast<double>(plan.max_steps);
     fmt::print("The run: {} steps, not under {}\n", plan.max_steps,
-               format_duration(least * static_cast<double>(plan.max_steps)));
+               all < 10 ? fmt::format("{:.3f} s", all) : format_duration(all));
   }
   if (card.name != "cpu") {
     fmt::print("Bytes are those of the fp32 CPU backend; with fp16 activations on a GPU they will be fewer.\n");

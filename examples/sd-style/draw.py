@@ -4,6 +4,8 @@
     draw.py base FOLDER --count 3000    flat colours, for pre-training the tiny base model
     draw.py style FOLDER --count 28     the same scenes in a new style, "neon style": what the LoRA learns
     draw.py texture FOLDER --count 1000 gradients, glows, lines in any colour: shows the VAE more than flat fills
+    draw.py pieces FOLDER --size 48 --from BASE TEXTURE
+                                        one square piece of every picture drawn before: what the VAE is trained on
     draw.py prompts FILE                the held-out prompts: 32 scenes that neither base nor style contains
 
 Each folder gets PNG files and metadata.csv (file_name,text). A picture is a function of (seed, set, number, size)
@@ -16,6 +18,7 @@ import csv
 import itertools
 import math
 import os
+import random
 import zlib
 from dataclasses import dataclass
 
@@ -291,15 +294,36 @@ def write_set(folder, name, count, side, seed):
             rows.writerow((file_name, caption))
 
 
+def write_pieces(folder, sources, side):
+    """Cuts one piece of side x side at a random place out of every picture; textures lose their caption."""
+    os.makedirs(folder, exist_ok=True)
+    places = random.Random(1)
+    with open(os.path.join(folder, "metadata.csv"), "w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("file_name", "text"))
+        for source in sources:
+            with open(os.path.join(source, "metadata.csv"), newline="") as captions:
+                for row in csv.DictReader(captions):
+                    picture = Image.open(os.path.join(source, row["file_name"]))
+                    x, y = places.randint(0, picture.width - side), places.randint(0, picture.height - side)
+                    picture.crop((x, y, x + side, y + side)).save(os.path.join(folder, row["file_name"]))
+                    is_texture = row["file_name"].startswith("texture")
+                    rows.writerow((row["file_name"], "" if is_texture else row["text"]))
+
+
 def main():
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
-    parser.add_argument("what", choices=("base", "style", "texture", "prompts"))
+    parser.add_argument("what", choices=("base", "style", "texture", "pieces", "prompts"))
     parser.add_argument("target", help="folder to draw into, or for prompts the file to write")
     parser.add_argument("--count", type=int, help="pictures (base 3000, style 28, texture 1000)")
     parser.add_argument("--size", type=int, default=128, help="width and height in pixels (default 128)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--from", dest="sources", nargs="+", default=[], help="folders that pieces are cut from")
     args = parser.parse_args()
+    if args.what == "pieces":
+        write_pieces(args.target, args.sources, args.size)
+        return
     if args.what == "prompts":
         with open(args.target, "w") as file:
             file.writelines(scene.caption() + STYLE_SUFFIX + "\n" for scene in held_out_scenes(args.seed))

@@ -55,10 +55,10 @@ void check_model(const RunConfig& config, Checker& c) {
   c.check(!model.new_model || model.method == Method::full, "new_model", "needs method: full");
   c.check(model.task_type != TaskType::autoencoder || model.method == Method::full, "task_type",
           "autoencoder needs method: full");
-  if (model.method == Method::full) {
-    for (const Field<RunConfig>& field : adapter_fields())
-      if (field.info.key != "train_text_encoder" && field.info.key != "text_encoder_lr") c.check(!c.given(field.info.key), field.info.key, "has no effect with method: full; remove it");
-  }
+  if (model.method != Method::full) return;
+  for (const Field<RunConfig>& field : table_of<RunConfig>())
+    c.check(!field.info.lora_only || !c.given(field.info.key), field.info.key,
+            "has no effect with method: full; remove it");
 }
 
 void check_levels(Checker& c, const std::string& name, const std::vector<std::int64_t>& channel_mult) {
@@ -117,11 +117,11 @@ void check_data(const RunConfig& config, Checker& c) {
 }
 
 void check_adapter(const RunConfig& config, Checker& c) {
-  if (config.model.method == Method::full) return;
   const AdapterSection& adapter = config.adapter;
   c.check(adapter.train_text_encoder || !adapter.text_encoder_lr || !c.given("text_encoder_lr"),
           "text_encoder_lr", "has no effect without train_text_encoder: true");
-  c.check(adapter.lora_conv_rank > 0 || !adapter.lora_conv_alpha || !c.given("lora_conv_alpha"),
+  c.check(config.model.method == Method::full || adapter.lora_conv_rank > 0 || !adapter.lora_conv_alpha ||
+              !c.given("lora_conv_alpha"),
           "lora_conv_alpha", "has no effect while lora_conv_rank is 0");
 }
 

@@ -46,6 +46,7 @@ struct FieldInfo {
   std::vector<std::string> texts = {};     // the only allowed texts, when not empty
   TextForm form = TextForm::any;
   bool required = false;
+  bool lora_only = false;  // means nothing with method: full, where it is an error
 };
 
 // Where a key was given, and in which layer; a later layer replaces an earlier one.

@@ -50,12 +50,13 @@ Table<RunConfig> model_fields() {
 template <>
 const Table<NewModel>& table_of() {
   static const Table<NewModel> table = {
-      field<NewModel>({.key = "norm_groups",
-                       .doc = "Groups of every GroupNorm. Published models have 32; narrow ones need at least four "
-                              "channels in a group, or the level of a plain picture cannot pass.",
-                       .min = 1,
-                       .max = 32},
-                      &NewModel::norm_groups),
+      field<NewModel>(
+          {.key = "norm_groups",
+           .doc = "Groups of every GroupNorm. Published models have 32; narrow ones need at least four "
+                  "channels in a group, or the level of a plain picture cannot pass.",
+           .min = 1,
+           .max = 32},
+          &NewModel::norm_groups),
       field<NewModel>({.key = "unet", .doc = "The denoising network."}, &NewModel::unet),
       field<NewModel>({.key = "vae", .doc = "The autoencoder."}, &NewModel::vae),
       field<NewModel>({.key = "text_encoder", .doc = "The CLIP text encoder."}, &NewModel::text_encoder),

@@ -121,7 +121,11 @@ void settle_alpha(AdapterSection& adapter, const Reader& reader) {
 void drop_unused(RunConfig& config) {
   if (!config.adapter.train_text_encoder) config.adapter.text_encoder_lr.reset();
   if (config.adapter.lora_conv_rank == 0) config.adapter.lora_conv_alpha.reset();
-  if (config.model.method == Method::full) config.adapter = {};
+  if (config.model.method != Method::full) return;
+  AdapterSection kept;
+  kept.train_text_encoder = config.adapter.train_text_encoder;
+  kept.text_encoder_lr = config.adapter.text_encoder_lr;
+  config.adapter = std::move(kept);
 }
 
 void read_layer(const YamlNode& node, Layer layer, RunConfig& config, Reader& reader) {

@@ -4,6 +4,10 @@
 // dx = [dy | dS] · [W ; A], and one read of dy gives both dS and dB. Several adapters of one layer are
 // several terms; linears that read the same x share one S, each looking at its own columns.
 //   x (T, in)  A (r, in)  S (T, R)  B (out, r)  y, dy (T, out)  T = all leading dimensions
+//
+// The terms of a product are added while its block is in cache: no second pass over y or dx. Outputs must not
+// overlap inputs. The number of threads changes no bit: sums over T are cut by sizes alone. All throw
+// ShapeError, naming the operation, for a wrong shape or type, or for columns of a term outside its middle.
 #pragma once
 
 #include "kernels/common/checks.h"

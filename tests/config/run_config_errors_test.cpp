@@ -156,6 +156,9 @@ TEST(RunConfigErrorsTest, ConflictsAreFound) {
             "run.yaml:4:1: text_encoder_lr: has no effect without train_text_encoder: true");
   EXPECT_EQ(problem_of("method: full\nlora_rank: 4\n"),
             "run.yaml:5:1: lora_rank: has no effect with method: full; remove it");
+  EXPECT_EQ(problem_of("method: full\nlora_alpha: 4\n"),
+            "run.yaml:5:1: lora_alpha: has no effect with method: full; remove it");
+  EXPECT_EQ(problem_of("method: full\ntrain_text_encoder: true\ntext_encoder_lr: 1e-5\n"), "0 problems");
   EXPECT_EQ(problem_of("method: full\nnew_model: {}\n"),
             "run.yaml:5:1: new_model: conflicts with base_model on line 1; a new model starts from nothing");
   EXPECT_EQ(problem_of("zero_terminal_snr: true\nprediction_type: epsilon\n").substr(0, 31),

@@ -124,6 +124,17 @@ TEST(RunConfigTest, NewModelTakesItsDefaults) {
   EXPECT_EQ(c.model.new_model->vae, NewVae{});
 }
 
+TEST(RunConfigTest, FullTrainingKeepsTheTextEncoderKeys) {
+  const RunConfig c = parse("method: full\npreset: sd15-character\n");
+  EXPECT_TRUE(c.adapter.train_text_encoder);
+  EXPECT_EQ(c.adapter.text_encoder_lr, 5e-5);
+  EXPECT_EQ(c.adapter.lora_rank, AdapterSection{}.lora_rank);  // the preset's rank means nothing here
+  const std::string echo = to_yaml(c);
+  EXPECT_NE(echo.find("\ntrain_text_encoder: true\n"), std::string::npos);
+  EXPECT_EQ(echo.find("\nlora_rank"), std::string::npos);
+  EXPECT_EQ(parse_run_config(echo, "echo.yaml").adapter, c.adapter);
+}
+
 TEST(RunConfigTest, OverridesWinOverTheFile) {
   const RunConfig c =
       parse("lora_rank: 4\nepochs: 3\n", {"lora_rank=32", "resolution=[640,384]", "max_steps=7",

@@ -185,6 +185,22 @@ TEST(Conv2d, WrongShapesAreNamed) {
   expect_shape_error("conv2d", [&] { conv2d_out_shape({1, 2, 2, 3}, 4, {3, 0, 1, 1}); });
 }
 
+// The largest maps and the most channels of the models that are trained, two threads.
+TEST(Conv2d, ScratchStaysSmall) {
+  const ConvShape kLarge[] = {{4, 64, 64, 960, 320, kSame},
+                              {1, 512, 512, 128, 128, kSame},
+                              {4, 16, 16, 2560, 1280, kSame},
+                              {1, 128, 128, 640, 320, kSame}};
+  for (const ConvShape& s : kLarge) {
+    Machine m(2, Device::cpu().planned());
+    const Tensor x = m.c.empty(x_shape(s), "x"), w = m.c.empty(w_shape(s), "w", DType::f16);
+    Tensor y = m.c.empty(y_shape(s), "y"), dx = m.c.empty(x_shape(s), "dx");
+    conv2d_forward(m.c, y, x, w, {}, s.window);
+    conv2d_adjoint(m.c, dx, y, w, s.window, Write::overwrite);
+    EXPECT_LE(m.runtime.memory().at_peak(Account::workspace), std::size_t{32} << 20) << trace(s);
+  }
+}
+
 TEST(Conv2d, PlanAccountsWithoutRunning) {
   const Cost cost = planned_like_real([](const Machine& m) {
     const Tensor x = m.c.empty({2, 16, 16, 32}, "x"), w = m.c.empty({48, 3, 3, 32}, "w", DType::f16);
