@@ -17,7 +17,8 @@ class ExamplesFirst : public CLI::Formatter {
  public:
   std::string make_usage(const CLI::App* app, std::string name) const override {
     const std::string examples = app->get_footer();
-    return (examples.empty() ? "" : "Examples:\n" + examples + "\n\n") + CLI::Formatter::make_usage(app, name);
+    return (examples.empty() ? "" : "Examples:\n" + examples + "\n\n") +
+           CLI::Formatter::make_usage(app, name);
   }
   std::string make_footer(const CLI::App*) const override { return {}; }
 };
@@ -76,7 +77,8 @@ CommandLine::CommandLine() {
   add_small_commands();
 }
 
-CLI::App* CommandLine::command(const std::string& name, const std::string& what, const std::string& examples, Run run) {
+CLI::App* CommandLine::command(const std::string& name, const std::string& what, const std::string& examples,
+                               Run run) {
   CLI::App* sub = app_.add_subcommand(name, what);
   sub->footer(examples);
   sub->callback([this, run = std::move(run)] { run_ = run; });
@@ -97,7 +99,8 @@ void CommandLine::add_train() {
                           "  rankine train cyberpunk.yaml --resume auto",
                           [this](Console& console) { return run_train(train_, console); });
   add_config(sub, train_.config);
-  sub->add_option("--resume", train_.resume, "auto: from the newest intact checkpoint; or a checkpoint folder")
+  sub->add_option("--resume", train_.resume,
+                  "auto: from the newest intact checkpoint; or a checkpoint folder")
       ->type_name("auto|PATH");
   sub->add_flag("--overwrite", train_.overwrite, "Replace an earlier run in output_dir");
   add_json(sub, train_.json);
@@ -124,20 +127,25 @@ void CommandLine::add_validate() {
 
 void CommandLine::add_sample() {
   SampleCommand& o = sample_;
-  CLI::App* sub = command("sample", "Draw pictures with a model and an adapter",
-                          "  rankine sample cyberpunk.yaml --prompt \"a street at night\"\n"
-                          "  rankine sample cyberpunk.yaml --prompts prompts.txt --lora none --out plain --grid plain.png\n"
-                          "  rankine sample --model sd15.safetensors --lora neon.safetensors --strength 0.8 --prompt fox",
-                          [this](Console& console) { return run_sample(sample_, console); });
+  CLI::App* sub = command(
+      "sample", "Draw pictures with a model and an adapter",
+      "  rankine sample cyberpunk.yaml --prompt \"a street at night\"\n"
+      "  rankine sample cyberpunk.yaml --prompts prompts.txt --lora none --out plain --grid plain.png\n"
+      "  rankine sample --model sd15.safetensors --lora neon.safetensors --strength 0.8 --prompt fox",
+      [this](Console& console) { return run_sample(sample_, console); });
   add_config(sub, o.config, false);
-  sub->add_option("--prompt", o.prompts, "A prompt; may be given again")->type_name("TEXT")->allow_extra_args(false);
+  sub->add_option("--prompt", o.prompts, "A prompt; may be given again")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
   sub->add_option("--prompts", o.prompts_file, "A text file with a prompt a line")->type_name("FILE");
   sub->add_option("--negative", o.negative, "What to keep away from")->type_name("TEXT");
   sub->add_option("--model", o.model, "Model file or folder, instead of the run's")->type_name("PATH");
-  sub->add_option("--lora", o.lora, "Adapter file, or none; with a run file: the run's own")->type_name("FILE|none");
+  sub->add_option("--lora", o.lora, "Adapter file, or none; with a run file: the run's own")
+      ->type_name("FILE|none");
   sub->add_option("--strength", o.strength, "Of the adapter")->type_name("NUMBER")->capture_default_str();
   sub->add_option("--seed", o.seed, "Picture i, from 0, is drawn with seed + i")->type_name("N");
-  sub->add_option("--sampler", o.sampler, "ddim, euler, euler_a, dpmpp_2m; the last three also with \" karras\"")
+  sub->add_option("--sampler", o.sampler,
+                  "ddim, euler, euler_a, dpmpp_2m; the last three also with \" karras\"")
       ->type_name("NAME");
   sub->add_option("--steps", o.steps, "Denoising steps")->type_name("N")->check(CLI::PositiveNumber);
   sub->add_option("--cfg", o.cfg, "Guidance scale; 1 switches it off")->type_name("NUMBER");
@@ -151,35 +159,43 @@ void CommandLine::add_score() {
   CLI::App* sub = command("score", "Score pictures of the style example: style and colours asked for",
                           "  rankine score out/ --prompts examples/sd-style/held_out.txt",
                           [this](Console& console) { return run_score(score_, console); });
-  sub->add_option("pictures", score_.pictures, "A folder, or PNG files in the order of the prompts")->required();
+  sub->add_option("pictures", score_.pictures, "A folder, or PNG files in the order of the prompts")
+      ->required();
   sub->add_option("--prompts", score_.prompts_file, "The prompts they were drawn with, one a line")
       ->type_name("FILE")
       ->required();
+  sub->add_option("--before", score_.before, "Pictures of the same prompts without the adapter")
+      ->type_name("FOLDER");
+  sub->add_option("--into", score_.run_dir, "Run folder whose report the scores join")->type_name("RUN");
   add_json(sub, score_.json);
 }
 
 void CommandLine::add_inspect() {
-  CLI::App* sub = command("inspect", "Say what a model, adapter or checkpoint is and holds",
-                          "  rankine inspect adapter.safetensors\n  rankine inspect v1-5-pruned.safetensors --json",
-                          [this](Console& console) { return run_inspect(inspect_, console); });
-  sub->add_option("path", inspect_.path, "A .safetensors file, a diffusers folder, or a checkpoint folder")->required();
+  CLI::App* sub =
+      command("inspect", "Say what a model, adapter or checkpoint is and holds",
+              "  rankine inspect adapter.safetensors\n  rankine inspect v1-5-pruned.safetensors --json",
+              [this](Console& console) { return run_inspect(inspect_, console); });
+  sub->add_option("path", inspect_.path, "A .safetensors file, a diffusers folder, or a checkpoint folder")
+      ->required();
   add_json(sub, inspect_.json);
 }
 
 void CommandLine::add_small_commands() {
-  CLI::App* cache = command("cache", "Encode the pictures of a run ahead of training", "  rankine cache cyberpunk.yaml",
-                            [this](Console& console) { return run_cache(cache_, console); });
+  CLI::App* cache =
+      command("cache", "Encode the pictures of a run ahead of training", "  rankine cache cyberpunk.yaml",
+              [this](Console& console) { return run_cache(cache_, console); });
   add_config(cache, cache_.config);
-  CLI::App* report = command("report", "Make report.html of a run folder again", "  rankine report output/cyberpunk_lora",
-                             [this](Console& console) { return run_report(run_dir_, console); });
+  CLI::App* report =
+      command("report", "Make report.html of a run folder again", "  rankine report output/cyberpunk_lora",
+              [this](Console& console) { return run_report(run_dir_, console); });
   report->add_option("run", run_dir_, "The run's output_dir")->required();
   CLI::App* doctor = command("doctor", "Say what this machine and this build can do", "  rankine doctor",
                              [this](Console& console) { return run_doctor(doctor_, console); });
   add_json(doctor, doctor_.json);
-  command("schema", "Print the JSON Schema of the run file, for editors", "  rankine schema > run.schema.json",
-          [](Console&) { return run_schema(); });
-  CLI::App* completion = command("completion", "Print a completion script", "  source <(rankine completion bash)",
-                                 [this](Console&) {
+  command("schema", "Print the JSON Schema of the run file, for editors",
+          "  rankine schema > run.schema.json", [](Console&) { return run_schema(); });
+  CLI::App* completion = command("completion", "Print a completion script",
+                                 "  source <(rankine completion bash)", [this](Console&) {
                                    fmt::print("{}", completion_script(app_, shell_));
                                    return static_cast<int>(kFinished);
                                  });
@@ -188,7 +204,8 @@ void CommandLine::add_small_commands() {
 
 void CommandLine::suggest_command(const std::string& word) const {
   std::vector<std::string> names;
-  for (const CLI::App* sub : app_.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+  for (const CLI::App* sub : app_.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(sub->get_name());
   if (std::find(names.begin(), names.end(), word) != names.end()) return;
   const auto near = config::nearest(word, names);
   if (near) fmt::print(stderr, "There is no command '{}'. Did you mean '{}'?\n", word, *near);

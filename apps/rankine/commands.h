@@ -1,5 +1,5 @@
-// The commands behind the command line. Each returns the exit code, prints data to stdout and messages to the console,
-// and throws for what goes wrong (main.cpp turns exceptions into messages and exit codes).
+// The commands behind the command line. Each returns the exit code, prints data to stdout and messages to the
+// console, and throws for what goes wrong (main.cpp turns exceptions into messages and exit codes).
 #pragma once
 
 #include <cstdint>
@@ -40,14 +40,14 @@ int run_cache(const CacheCommand& command, Console& console);
 
 // What is not set comes from the run file, or else is the default of the run file's key.
 struct SampleCommand {
-  ConfigArgs config;                  // file empty: `model` is required
-  std::optional<std::string> model;   // instead of the run's
-  std::optional<std::string> lora;    // an adapter file, or "none"; not set: the run's own result
+  ConfigArgs config;                 // file empty: `model` is required
+  std::optional<std::string> model;  // instead of the run's
+  std::optional<std::string> lora;   // an adapter file, or "none"; not set: the run's own result
   double strength = 1;
   std::vector<std::string> prompts;
   std::optional<std::string> prompts_file;  // one a line
   std::string negative;
-  std::optional<std::string> size;    // "512x768", "512"
+  std::optional<std::string> size;  // "512x768", "512"
   std::optional<std::string> sampler;
   std::optional<int> steps;
   std::optional<double> cfg;
@@ -60,6 +60,8 @@ int run_sample(const SampleCommand& command, Console& console);
 
 struct ScoreCommand {
   std::vector<std::string> pictures;  // a folder, or PNG files
+  std::string before;                 // a folder drawn without the adapter, to compare with; may be empty
+  std::string run_dir;                // a run folder whose report the scores join; may be empty
   std::string prompts_file;
   bool json = false;
 };

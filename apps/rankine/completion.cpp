@@ -17,7 +17,8 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 // Inside single quotes of the shell.
 std::string quoted(std::string text) {
-  for (std::size_t at = 0; (at = text.find('\'', at)) != std::string::npos; at += 4) text.replace(at, 1, "'\\''");
+  for (std::size_t at = 0; (at = text.find('\'', at)) != std::string::npos; at += 4)
+    text.replace(at, 1, "'\\''");
   return "'" + text + "'";
 }
 
@@ -89,8 +90,8 @@ std::string fish_script(const CLI::App& app) {
                        quoted(first_line(sub->get_description())));
     for (const CLI::Option* option : sub->get_options([](const CLI::Option*) { return true; })) {
       for (const std::string& name : option->get_lnames()) {
-        out += fmt::format("complete -c rankine -n '__fish_seen_subcommand_from {}' -l {} -d {}\n", sub->get_name(), name,
-                           quoted(first_line(option->get_description())));
+        out += fmt::format("complete -c rankine -n '__fish_seen_subcommand_from {}' -l {} -d {}\n",
+                           sub->get_name(), name, quoted(first_line(option->get_description())));
       }
     }
   }

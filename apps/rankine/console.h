@@ -1,5 +1,5 @@
-// Messages for people, on stderr; stdout is left to data. On a terminal one progress line at the bottom is rewritten in
-// place; elsewhere it is left out.
+// Messages for people, on stderr; stdout is left to data. On a terminal one progress line at the bottom is
+// rewritten in place; elsewhere it is left out.
 #pragma once
 
 #include <string>

@@ -16,7 +16,8 @@ constexpr std::chrono::milliseconds kBetweenUpdates{100};  // on a terminal
 }  // namespace
 
 void ConsoleObserver::on_start(const RunStart& start) {
-  if (!start.resumed_from.empty()) console_.info(fmt::format("Continuing from {}", start.resumed_from.string()));
+  if (!start.resumed_from.empty())
+    console_.info(fmt::format("Continuing from {}", start.resumed_from.string()));
   console_.info(fmt::format("Training {} numbers for {} steps", start.parameters, start.max_steps));
 }
 
@@ -56,7 +57,8 @@ void ConsoleObserver::on_validation(std::int64_t step, double loss) {
 
 void ConsoleObserver::on_preview(std::int64_t step, const std::vector<std::filesystem::path>& files) {
   if (!files.empty()) {
-    console_.detail(fmt::format("step {}: {} previews in {}", step, files.size(), files[0].parent_path().string()));
+    console_.detail(
+        fmt::format("step {}: {} previews in {}", step, files.size(), files[0].parent_path().string()));
   }
 }
 

@@ -13,7 +13,7 @@ namespace rankine::app {
 class ConsoleObserver final : public TrainObserver {
  public:
   struct Sizes {
-    std::int64_t epochs = 0;        // of the whole run
+    std::int64_t epochs = 0;          // of the whole run
     std::uint64_t memory_budget = 0;  // bytes
   };
   ConsoleObserver(Console& console, Sizes sizes) : console_(console), sizes_(sizes) {}

@@ -12,8 +12,10 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string cuda_state() {
-  if (!build::cuda) return "not in this build (RANKINE_CUDA was OFF, or no CUDA compiler was found when it was built)";
-  return fs::exists("/dev/nvidiactl") ? "in this build; a driver is there" : "in this build, but no NVIDIA driver is there";
+  if (!build::cuda)
+    return "not in this build (RANKINE_CUDA was OFF, or no CUDA compiler was found when it was built)";
+  return fs::exists("/dev/nvidiactl") ? "in this build; a driver is there"
+                                      : "in this build, but no NVIDIA driver is there";
 }
 
 std::vector<std::pair<std::string, std::string>> vocabularies() {
@@ -47,12 +49,16 @@ int run_doctor(const DoctorCommand& command, Console&) {
     fmt::print("{}\n", json.dump(2));
     return kFinished;
   }
-  fmt::print("rankine       {}\nprocessor     {}, {} cores\nmemory        {}, {} of it available\nSIMD          {}\n"
-             "BLAS          {}\nCUDA          {}\npictures      PNG: yes; JPEG: yes; WebP: {}\nCLIP vocabulary\n",
-             RANKINE_VERSION, processor_name(), pool.size(), human_bytes(static_cast<double>(total_memory())),
-             human_bytes(static_cast<double>(available_memory())), simd_target(), blas_library(), cuda_state(), RANKINE_WEBP_STATE);
+  fmt::print(
+      "rankine       {}\nprocessor     {}, {} cores\nmemory        {}, {} of it available\nSIMD          {}\n"
+      "BLAS          {}\nCUDA          {}\npictures      PNG: yes; JPEG: yes; WebP: {}\nCLIP vocabulary\n",
+      RANKINE_VERSION, processor_name(), pool.size(), human_bytes(static_cast<double>(total_memory())),
+      human_bytes(static_cast<double>(available_memory())), simd_target(), blas_library(), cuda_state(),
+      RANKINE_WEBP_STATE);
   for (const auto& [folder, state] : vocabularies()) fmt::print("  {}: {}\n", folder, state);
-  fmt::print("  (needed by models that bring none: put merges.txt there, beside the model, or name it with tokenizer:)\n");
+  fmt::print(
+      "  (needed by models that bring none: put merges.txt there, beside the model, or name it with "
+      "tokenizer:)\n");
   return kFinished;
 }
 

@@ -58,7 +58,8 @@ std::int64_t count(Module& module) {
 
 Json inspect_model(const fs::path& path) {
   const SdCheckpoint k = open_sd_checkpoint(path);
-  StableDiffusion sd(k, nullptr);  // built, never loaded: the shapes are enough
+  // Built, never loaded: the shapes are enough, and any vocabulary will do.
+  StableDiffusion sd(k, std::make_shared<const ClipTokenizer>(""));
   Json components = Json::object();
   components["unet"] = {{"parameters", count(sd.unet)},
                         {"model_channels", k.unet_config.model_channels},
@@ -104,7 +105,11 @@ Json inspect_adapter(const TensorSource& source) {
     ++alphas[fmt::format("{}", m.alpha)];
     (m.name.rfind("lora_unet", 0) == 0 ? unet : text) += 1;
     parameters += static_cast<std::int64_t>(m.down.size() + m.up.size());
-    modules.push_back({{"name", m.name}, {"rank", m.rank()}, {"alpha", m.alpha}, {"down", m.down_shape}, {"up", m.up_shape}});
+    modules.push_back({{"name", m.name},
+                       {"rank", m.rank()},
+                       {"alpha", m.alpha},
+                       {"down", m.down_shape},
+                       {"up", m.up_shape}});
   }
   return {{"path", source.describe()},
           {"kind", "lora adapter"},
@@ -133,17 +138,14 @@ Json inspect_tensors(const TensorSource& source, const std::string& why) {
   for (const auto& [name, info] : source.tensors()) {
     tensors.push_back({{"name", name}, {"dtype", name_of(info.dtype)}, {"shape", info.shape}});
   }
-  return {{"path", source.describe()},
-          {"kind", "tensors"},
-          {"not_a_model", why},
-          {"dtypes", dtype_histogram(source)},
-          {"tensors", tensors},
-          {"metadata", metadata_of(source)}};
+  return {{"path", source.describe()},         {"kind", "tensors"},  {"not_a_model", why},
+          {"dtypes", dtype_histogram(source)}, {"tensors", tensors}, {"metadata", metadata_of(source)}};
 }
 
 Json inspect(const fs::path& path) {
   require<IoError>(fs::exists(path), path.string(), ": no such file or folder");
-  if (fs::is_directory(path)) return fs::exists(path / "commit.json") ? inspect_checkpoint(path) : inspect_model(path);
+  if (fs::is_directory(path))
+    return fs::exists(path / "commit.json") ? inspect_checkpoint(path) : inspect_model(path);
   const SafetensorsFile file(path);
   if (looks_like_adapter(file)) return inspect_adapter(file);
   try {

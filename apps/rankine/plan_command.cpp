@@ -61,13 +61,14 @@ void print_text(const RunPlan& plan, const Card& card) {
   fmt::print("  {:<14}{:>8}{:>8}{:>14}{:>12}\n", "size", "visits", "batch", "GFLOP", "at least");
   for (const BucketPlan& b : plan.buckets) {
     if (b.micro_step.flops == 0) continue;
-    fmt::print("  {:<14}{:>8}{:>8}{:>14.1f}{:>10.3f} s\n", fmt::format("{} x {}", b.size.width, b.size.height),
+    fmt::print("  {:<14}{:>8}{:>8}{:>14.1f}{:>10.3f} s\n",
+               fmt::format("{} x {}", b.size.width, b.size.height),
                b.visits > 0 ? std::to_string(b.visits) : "-", b.batch, b.micro_step.flops * 1e-9,
                floor_seconds(b.micro_step, card));
   }
   const double least = floor_seconds(plan.step, card);
-  fmt::print("\nOne optimizer step: {:.1f} GFLOP, {} moved at least; on {} not under {:.3f} s\n", plan.step.flops * 1e-9,
-             human_bytes(plan.step.bytes), card.name, least);
+  fmt::print("\nOne optimizer step: {:.1f} GFLOP, {} moved at least; on {} not under {:.3f} s\n",
+             plan.step.flops * 1e-9, human_bytes(plan.step.bytes), card.name, least);
   fmt::print("  {}: {:.0f} GFLOP/s, {:.1f} GB/s ({})\n", card.name, card.flops_per_second * 1e-9,
              card.bytes_per_second * 1e-9, card.source);
   if (plan.max_steps > 0) {
@@ -76,7 +77,8 @@ void print_text(const RunPlan& plan, const Card& card) {
                all < 10 ? fmt::format("{:.3f} s", all) : format_duration(all));
   }
   if (card.name != "cpu") {
-    fmt::print("Bytes are those of the fp32 CPU backend; with fp16 activations on a GPU they will be fewer.\n");
+    fmt::print(
+        "Bytes are those of the fp32 CPU backend; with fp16 activations on a GPU they will be fewer.\n");
   }
 }
 
@@ -88,7 +90,8 @@ int run_plan(const PlanCommand& command, Console& console) {
   if (std::filesystem::is_directory(config.data.train_data_dir)) {
     data = load_data(config);
   } else {
-    console.warn(config.data.train_data_dir + ": no such folder; planning the configured resolution without pictures");
+    console.warn(config.data.train_data_dir +
+                 ": no such folder; planning the configured resolution without pictures");
   }
   const Card card = card_named(command.gpu, static_cast<int>(config.machine.threads));
   const RunPlan plan = plan_run(config, data.get());
@@ -99,7 +102,8 @@ int run_plan(const PlanCommand& command, Console& console) {
   }
   const std::size_t budget = memory_budget(config);
   if (plan.peak > budget) {
-    console.warn(fmt::format("does not fit this machine's budget of {}", human_bytes(static_cast<double>(budget))));
+    console.warn(
+        fmt::format("does not fit this machine's budget of {}", human_bytes(static_cast<double>(budget))));
   }
   return kFinished;
 }

@@ -19,7 +19,11 @@ void take(const Json& json, const char* key, T& value) {
 Json operations_to_json(const std::vector<OperationTime>& operations) {
   Json all = Json::array();
   for (const OperationTime& o : operations) {
-    all.push_back({{"name", o.name}, {"calls", o.calls}, {"seconds", o.seconds}, {"flops", o.flops}, {"bytes", o.bytes}});
+    all.push_back({{"name", o.name},
+                   {"calls", o.calls},
+                   {"seconds", o.seconds},
+                   {"flops", o.flops},
+                   {"bytes", o.bytes}});
   }
   return all;
 }
@@ -52,7 +56,8 @@ RunFacts from_json(const Json& json) {
   take(json, "parameters", f.parameters);
   take(json, "skipped", f.skipped);
   take(json, "seconds", f.seconds);
-  if (json.contains("first_validation") && json["first_validation"].is_number()) f.first_validation = json["first_validation"];
+  if (json.contains("first_validation") && json["first_validation"].is_number())
+    f.first_validation = json["first_validation"];
   take(json, "planned_peak_bytes", f.planned_peak);
   take(json, "measured_peak_bytes", f.measured_peak);
   take(json, "host_peak_bytes", f.host_peak);
@@ -88,7 +93,8 @@ void write_run_facts(const std::filesystem::path& run_dir, const RunFacts& f) {
                      {"dataset", f.dataset},
                      {"warnings", f.warnings},
                      {"operations", operations_to_json(f.operations)}};
-  write_file_atomically(run_dir / kRunFactsFile, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_atomically(run_dir / kRunFactsFile,
+                        json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::optional<RunFacts> read_run_facts(const std::filesystem::path& run_dir) {

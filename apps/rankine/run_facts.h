@@ -1,5 +1,5 @@
-// run.json of a run folder: what the metrics do not say. From it, the metrics and the samples a report can be made again
-// at any time.
+// run.json of a run folder: what the metrics do not say. From it, the metrics and the samples a report can be
+// made again at any time.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +18,19 @@ struct OperationTime {
 };
 
 struct RunFacts {
-  std::string version;           // of the program
-  std::string model, processor;  // names
-  std::string started;           // UTC, ISO 8601
+  std::string version;              // of the program
+  std::string model, processor;     // names
+  std::string started;              // UTC, ISO 8601
   std::string outcome = "running";  // running, finished, stopped, failed
   std::string message;              // why it failed
   std::string result;               // file that users load; empty unless finished
   std::int64_t steps = 0, max_steps = 0, parameters = 0, skipped = 0;
-  double seconds = 0;                        // of training, over every start
-  std::optional<double> first_validation;    // before the first step
+  double seconds = 0;                                                // of training, over every start
+  std::optional<double> first_validation;                            // before the first step
   std::uint64_t planned_peak = 0, measured_peak = 0, host_peak = 0;  // bytes
   double planned_step_flops = 0;
-  std::vector<std::pair<std::string, double>> timings;           // (part of this start, seconds)
-  std::vector<std::pair<std::string, std::string>> dataset;      // ("Pictures", "48")
+  std::vector<std::pair<std::string, double>> timings;       // (part of this start, seconds)
+  std::vector<std::pair<std::string, std::string>> dataset;  // ("Pictures", "48")
   std::vector<std::string> warnings;
   std::vector<OperationTime> operations;  // the slowest of this start
 };

@@ -62,7 +62,8 @@ std::vector<BucketPlan> buckets_of(const RunConfig& config, const ImageData* dat
   const std::vector<int> counts = data->bucket_counts();
   std::vector<BucketPlan> out;
   for (const Bucket& bucket : data->used_buckets()) {
-    const auto at = std::find(data->buckets().begin(), data->buckets().end(), bucket) - data->buckets().begin();
+    const auto at =
+        std::find(data->buckets().begin(), data->buckets().end(), bucket) - data->buckets().begin();
     const int visits = counts[static_cast<std::size_t>(at)];
     if (visits > 0) out.push_back({bucket, visits, std::min<std::int64_t>(batch, visits), {}, 0});
   }
@@ -130,10 +131,12 @@ RunPlan plan_run(const RunConfig& asked, const ImageData* data) {
   Runtime runtime(Device::cpu().planned(), Memory::kUnlimited, static_cast<int>(config.machine.threads));
   Context c(runtime);
   Ledger ledger(runtime, plan);
-  LoadedModel model = load_model(c, config, tokenizer_search(), data ? captions_of(*data) : std::vector<std::string>());
+  LoadedModel model =
+      load_model(c, config, tokenizer_search(), data ? captions_of(*data) : std::vector<std::string>());
   plan.model = model.name;
   ledger.end("loading the model");
-  const RunTask run = make_task(config, std::move(model), data ? std::make_unique<ImageData>(*data) : nullptr);
+  const RunTask run =
+      make_task(config, std::move(model), data ? std::make_unique<ImageData>(*data) : nullptr);
   if (run.diffusion && data && asked.data.cache_latents) {
     ledger.begin();
     run.diffusion->fill_latent_cache(c, nullptr);
@@ -163,11 +166,11 @@ RunPlan plan_run(const RunConfig& asked, const ImageData* data) {
 void require_fits(const RunPlan& plan, const RunConfig& config, std::size_t budget) {
   if (plan.peak <= budget) return;
   const bool automatic = config.machine.memory_budget.bytes == 0;
-  const std::string message =
-      fmt::format("this run needs {} of memory, but the budget is {} ({}).\n{}\nWhat helps: a smaller batch_size with "
-                  "more gradient_accumulation, recompute: true, a lower resolution, fewer threads.",
-                  human_bytes(static_cast<double>(plan.peak)), human_bytes(static_cast<double>(budget)),
-                  automatic ? "90 % of what is free now" : "memory_budget", plan_table(plan));
+  const std::string message = fmt::format(
+      "this run needs {} of memory, but the budget is {} ({}).\n{}\nWhat helps: a smaller batch_size with "
+      "more gradient_accumulation, recompute: true, a lower resolution, fewer threads.",
+      human_bytes(static_cast<double>(plan.peak)), human_bytes(static_cast<double>(budget)),
+      automatic ? "90 % of what is free now" : "memory_budget", plan_table(plan));
   if (automatic && plan.peak <= total_memory()) throw OutOfMemory(message);
   throw ConfigError(message);
 }
@@ -177,8 +180,8 @@ std::string plan_table(const RunPlan& plan) {
   for (const auto& [name, bytes] : plan.accounts) {
     if (bytes > 0) out += fmt::format("  {:<28}{:>12}\n", name, human_bytes(static_cast<double>(bytes)));
   }
-  out += fmt::format("  {:<28}{:>12}\n\n  {:<28}{:>12}\n", "in all", human_bytes(static_cast<double>(plan.peak)),
-                     "most memory while", "");
+  out += fmt::format("  {:<28}{:>12}\n\n  {:<28}{:>12}\n", "in all",
+                     human_bytes(static_cast<double>(plan.peak)), "most memory while", "");
   for (const PlanPhase& phase : plan.phases) {
     out += fmt::format("  {:<28}{:>12}\n", phase.name, human_bytes(static_cast<double>(phase.peak)));
   }

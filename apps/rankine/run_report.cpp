@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "apps/rankine/run_facts.h"
 #include "apps/rankine/sample_grid.h"
@@ -60,7 +62,8 @@ std::vector<ReportSample> samples_of(const RunConfig& config, const fs::path& fo
   return out;
 }
 
-std::vector<std::pair<double, double>> validation_of(const RunFacts& facts, const std::vector<StepMetrics>& metrics) {
+std::vector<std::pair<double, double>> validation_of(const RunFacts& facts,
+                                                     const std::vector<StepMetrics>& metrics) {
   std::vector<std::pair<double, double>> points;
   if (facts.first_validation) points.emplace_back(0, *facts.first_validation);
   for (const StepMetrics& m : metrics) {
@@ -84,9 +87,32 @@ std::vector<std::pair<std::string, std::string>> summary_of(const RunFacts& f, c
                                               format_compact(data.validation_loss.back().second));
   }
   if (f.planned_step_flops > 0 && step_seconds > 0) {
-    tiles.emplace_back("Work of a full step", fmt::format("{} GFLOP", format_compact(f.planned_step_flops * 1e-9)));
+    tiles.emplace_back("Work of a full step",
+                       fmt::format("{} GFLOP", format_compact(f.planned_step_flops * 1e-9)));
   }
   return tiles;
+}
+
+// The numbers of scores.json, where `rankine score` left one.
+std::vector<ReportScore> scores_of(const fs::path& run_dir) {
+  std::ifstream in(run_dir / kScoresFile);
+  if (!in) return {};
+  std::vector<ReportScore> scores;
+  try {
+    const nlohmann::json json = nlohmann::json::parse(in);
+    const auto add = [&](const char* key, const char* name, const char* meaning) {
+      ReportScore score{name, meaning, std::nullopt, 100 * json.at(key).get<double>(), true, "%"};
+      if (json.contains("before")) score.before = 100 * json["before"].at(key).get<double>();
+      scores.push_back(std::move(score));
+    };
+    add("style_share", "In the new style",
+        "Held-out prompts whose picture a fixed classifier takes for the style");
+    add("mean_probability", "Mean style probability", "What that classifier says on average");
+    add("colour_match", "Colour as asked", "Pictures whose dominant colour is the one of the prompt");
+  } catch (const nlohmann::json::exception& e) {
+    throw DataError(join((run_dir / kScoresFile).string(), ": not the scores of a run: ", e.what()));
+  }
+  return scores;
 }
 
 ReportTable operations_table(const std::vector<OperationTime>& operations) {
@@ -97,7 +123,8 @@ ReportTable operations_table(const std::vector<OperationTime>& operations) {
   for (const OperationTime& o : operations) {
     const double seconds = std::max(o.seconds, 1e-12);
     table.rows.push_back({o.name, std::to_string(o.calls), fmt::format("{:.2f}", o.seconds),
-                          fmt::format("{:.1f}", o.flops * 1e-9 / seconds), fmt::format("{:.1f}", o.bytes * 1e-9 / seconds)});
+                          fmt::format("{:.1f}", o.flops * 1e-9 / seconds),
+                          fmt::format("{:.1f}", o.bytes * 1e-9 / seconds)});
   }
   return table;
 }
@@ -110,13 +137,14 @@ fs::path write_run_report(const fs::path& run_dir) {
   ReportData data;
   data.title = fs::absolute(run_dir).lexically_normal().filename().string();
   if (data.title.empty()) data.title = run_dir.string();
-  data.subtitle = fmt::format("{}{}{}{}{}", facts.model, facts.processor.empty() ? "" : " on ", facts.processor,
-                              facts.started.empty() ? "" : ", started ", facts.started);
+  data.subtitle = fmt::format("{}{}{}{}{}", facts.model, facts.processor.empty() ? "" : " on ",
+                              facts.processor, facts.started.empty() ? "" : ", started ", facts.started);
   if (fs::exists(run_dir / "metrics.jsonl")) data.metrics = read_metrics(run_dir / "metrics.jsonl");
   data.outcome = outcome_of(facts);
   data.outcome_text = outcome_text(facts, data.metrics.empty() ? 0 : data.metrics.back().step);
   data.warnings = facts.warnings;
   data.samples = samples_of(config, run_dir / "samples");
+  data.scores = scores_of(run_dir);
   data.validation_loss = validation_of(facts, data.metrics);
   data.summary = summary_of(facts, data);
   data.timings = facts.timings;

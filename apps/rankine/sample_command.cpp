@@ -38,7 +38,8 @@ RunConfig config_of(const SampleCommand& command) {
     // What the run made; before that, what it starts from.
     const fs::path made = fs::path(config.output.output_dir) / result_name(config);
     if (fs::exists(made)) config.model.base_model = made.string();
-    require<ConfigError>(!config.model.base_model.empty(), made.string(), ": not there yet; train first, or use --model");
+    require<ConfigError>(!config.model.base_model.empty(), made.string(),
+                         ": not there yet; train first, or use --model");
   }
   config.model.new_model.reset();
   return config;
@@ -48,7 +49,8 @@ std::optional<fs::path> adapter_of(const SampleCommand& command, const RunConfig
   if (command.lora) return *command.lora == kNoLora ? std::nullopt : std::optional<fs::path>(*command.lora);
   if (command.config.file.empty() || config.model.method == config::Method::full) return std::nullopt;
   const fs::path made = fs::path(config.output.output_dir) / result_name(config);
-  require<ConfigError>(fs::exists(made), made.string(), ": the run has no adapter yet; train first, or use --lora");
+  require<ConfigError>(fs::exists(made), made.string(),
+                       ": the run has no adapter yet; train first, or use --lora");
   return made;
 }
 
@@ -118,12 +120,14 @@ std::vector<PictureRequest> requests_of(const SampleCommand& command, const RunC
 }
 
 // Both keep their storage as long as `network`, which the model refers to.
-void attach_adapter(const Context& c, StableDiffusion& sd, LoraNetwork& network, const fs::path& file, double strength) {
+void attach_adapter(const Context& c, StableDiffusion& sd, LoraNetwork& network, const fs::path& file,
+                    double strength) {
   const AdapterFile adapter = read_adapter(file);
   const LoraChooser choose = chooser_from_file(adapter);
   network.attach(sd.unet, choose);
   const int encoders = static_cast<int>(sd.text.encoders.size());
-  for (int i = 0; i < encoders; ++i) network.attach(*sd.text.encoders[static_cast<std::size_t>(i)].model, i, encoders, choose);
+  for (int i = 0; i < encoders; ++i)
+    network.attach(*sd.text.encoders[static_cast<std::size_t>(i)].model, i, encoders, choose);
   network.allocate(c);
   network.from_file(adapter);
   network.set_strength(static_cast<float>(strength));
@@ -132,17 +136,6 @@ void attach_adapter(const Context& c, StableDiffusion& sd, LoraNetwork& network,
 std::string picture_name(std::size_t index, const std::string& prompt) {
   constexpr std::size_t kLongest = 40;
   return fmt::format("{:05}-{}.png", index + 1, safe_name(prompt.substr(0, kLongest)));
-}
-
-void write_grid(const SampleCommand& command, const Sampling& sampling, const std::vector<Image>& images) {
-  std::vector<std::string> prompts;
-  std::vector<std::vector<Image>> rows;
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    prompts.push_back(sampling.pictures[i].prompt);
-    rows.push_back({images[i]});
-  }
-  const std::string heading = sampling.adapter ? sampling.adapter->filename().string() : "no adapter";
-  write_png(*command.grid, prompt_grid(prompts, rows, {heading}));
 }
 
 }  // namespace
@@ -154,26 +147,30 @@ int run_sample(const SampleCommand& command, Console& console) {
   sampling.adapter = adapter_of(command, sampling.config);
   sampling.pictures = requests_of(command, sampling.config);
 
-  Runtime runtime(Device::cpu(), memory_budget(sampling.config), static_cast<int>(sampling.config.machine.threads));
+  Runtime runtime(Device::cpu(), memory_budget(sampling.config),
+                  static_cast<int>(sampling.config.machine.threads));
   const Context c(runtime);
   const LoadedModel model = load_model(c, sampling.config, tokenizer_search(), {});
   LoraNetwork network;
   std::string extra;
   if (sampling.adapter) {
     attach_adapter(c, *model.sd, network, *sampling.adapter, command.strength);
-    extra = fmt::format("Lora: {}, Lora strength: {}", sampling.adapter->filename().string(), command.strength);
+    extra =
+        fmt::format("Lora: {}, Lora strength: {}", sampling.adapter->filename().string(), command.strength);
   }
   console.info(fmt::format("Drawing {} pictures with {}{}", sampling.pictures.size(), model.name,
                            sampling.adapter ? " and " + sampling.adapter->string() : ""));
   const NoiseSchedule schedule = noise_schedule_for(sampling.config, *model.sd);
   fs::create_directories(command.out);
   std::vector<Image> images;
+  std::vector<std::string> prompts;
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < sampling.pictures.size(); ++i) {
     if (StopSignals::requested()) return StopSignals::exit_code();
     const PictureRequest& request = sampling.pictures[i];
     console.progress(fmt::format("picture {}/{}: {}", i + 1, sampling.pictures.size(), request.prompt));
     images.push_back(generate_picture(c, *model.sd, schedule, request));
+    prompts.push_back(request.prompt);
     const fs::path file = fs::path(command.out) / picture_name(i, request.prompt);
     const PngText text = parameters_text(request, model.name, extra);
     write_png(file, images.back(), std::span(&text, 1));
@@ -181,8 +178,9 @@ int run_sample(const SampleCommand& command, Console& console) {
     if (!command.json) fmt::print("{}\n", file.string());
   }
   console.clear_progress();
-  if (command.json) fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-  if (command.grid) write_grid(command, sampling, images);
+  if (command.json)
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  if (command.grid) write_png(*command.grid, captioned_grid(prompts, images));
   return kFinished;
 }
 

@@ -37,14 +37,20 @@ std::vector<std::string> wrapped(const std::string& text, int width, int scale) 
   return lines;
 }
 
-Image text_cell(const std::string& text, ImageSize size) {
-  Image cell(size.width, size.height, 255);
-  const int scale = size.width >= 2 * kReadableWidth ? 3 : 2;
-  int y = kMargin;
+int text_scale(int width) { return width >= 2 * kReadableWidth ? 3 : 2; }
+
+void write_text(Image& cell, int y, const std::string& text) {
+  const ImageSize size = cell.size();
+  const int scale = text_scale(size.width);
   for (const std::string& line : wrapped(text, size.width - 2 * kMargin, scale)) {
     draw_text(cell, kMargin, y, line, scale, 0);
-    y += kLineAdvance * scale + scale;
+    y += (kLineAdvance + 1) * scale;
   }
+}
+
+Image text_cell(const std::string& text, ImageSize size) {
+  Image cell(size.width, size.height, 255);
+  write_text(cell, kMargin, text);
   return cell;
 }
 
@@ -65,6 +71,26 @@ Image prompt_grid(const std::vector<std::string>& prompts, const std::vector<std
   GridOptions options;
   options.columns = static_cast<int>(columns.size()) + 1;
   return make_grid(cells, labels, options);
+}
+
+Image captioned_grid(const std::vector<std::string>& prompts, const std::vector<Image>& images) {
+  std::vector<Image> pictures;
+  std::size_t lines = 0;  // of the longest prompt: all cells are as high, so that the pictures line up
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    pictures.push_back(enlarged(images[i]));
+    const int width = pictures.back().width;
+    lines = std::max(lines, wrapped(prompts.at(i), width - 2 * kMargin, text_scale(width)).size());
+  }
+  std::vector<Image> cells;
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    const Image& picture = pictures[i];
+    const int text = 2 * kMargin + static_cast<int>(lines) * (kLineAdvance + 1) * text_scale(picture.width);
+    Image cell(picture.width, picture.height + text, 255);
+    std::copy(picture.rgb.begin(), picture.rgb.end(), cell.rgb.begin());
+    write_text(cell, picture.height + kMargin, prompts[i]);
+    cells.push_back(std::move(cell));
+  }
+  return make_grid(cells);
 }
 
 std::vector<Preview> previews_in(const fs::path& samples) {

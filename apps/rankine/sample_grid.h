@@ -10,10 +10,13 @@
 
 namespace rankine::app {
 
-// One row per prompt: the prompt as text, then its pictures. `columns` are the headings of the pictures. Small pictures
-// are enlarged so that the text can be read.
+// One row per prompt: the prompt as text, then its pictures. `columns` are the headings of the pictures.
+// Small pictures are enlarged so that the text can be read.
 Image prompt_grid(const std::vector<std::string>& prompts, const std::vector<std::vector<Image>>& rows,
                   const std::vector<std::string>& columns);
+
+// As square as it gets, each picture with its prompt below.
+Image captioned_grid(const std::vector<std::string>& prompts, const std::vector<Image>& images);
 
 // One preview of a run, as the trainer names it: samples/step-000100-2.png.
 struct Preview {

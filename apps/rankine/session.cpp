@@ -12,9 +12,10 @@ namespace {
 constexpr double kShareOfAvailable = 0.9;
 
 void require_supported(const RunConfig& config, const std::string& file) {
-  require<ConfigError>(config.model.task_type != config::TaskType::text_generation, file,
-                       ": task_type: text-generation is not available yet in this version; it trains text-to-image "
-                       "and autoencoder");
+  require<ConfigError>(
+      config.model.task_type != config::TaskType::text_generation, file,
+      ": task_type: text-generation is not available yet in this version; it trains text-to-image "
+      "and autoencoder");
   require<ConfigError>(config.machine.device.kind != config::DeviceChoice::Kind::cuda, file,
                        ": device: this version trains on the CPU only; use auto or cpu");
   const config::ComputeDtype dtype = config.machine.compute_dtype;

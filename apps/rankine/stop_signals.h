@@ -22,7 +22,7 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   static const std::atomic<bool>& requested();
-  static int exit_code();                     // 128 + the signal that came
+  static int exit_code();            // 128 + the signal that came
   static void throw_if_requested();  // Interrupted
 };
 

@@ -112,8 +112,10 @@ int Training::execute() {
 void Training::require_free_folder() const {
   if (command_.resume != "never" || command_.overwrite) return;
   const fs::path checkpoints = run_dir() / "checkpoints";
-  const bool used = (fs::is_directory(checkpoints) && !fs::is_empty(checkpoints)) || fs::exists(run_dir() / result_name(config_));
-  require<ConfigError>(!used, run_dir().string(), ": holds an earlier run. Continue it with --resume auto, replace it with "
+  const bool used = (fs::is_directory(checkpoints) && !fs::is_empty(checkpoints)) ||
+                    fs::exists(run_dir() / result_name(config_));
+  require<ConfigError>(!used, run_dir().string(),
+                       ": holds an earlier run. Continue it with --resume auto, replace it with "
                        "--overwrite, or choose another output_dir");
 }
 
@@ -134,12 +136,13 @@ void Training::open_data() {
   max_steps_ = steps_of_run(config_, *data_);
   steps_per_epoch_ = data_->steps_per_epoch();
   facts_.max_steps = max_steps_;
-  facts_.dataset = {{"Pictures", std::to_string(data_->train_pictures())},
-                    {"Regularisation pictures", std::to_string(data_->samples().size() - data_->train_pictures())},
-                    {"Sizes in use", std::to_string(data_->buckets().size())},
-                    {"Steps of an epoch", std::to_string(steps_per_epoch_)},
-                    {"Held out for validation",
-                     std::to_string(data_->held_out() ? data_->validation().size() : std::size_t{0})}};
+  facts_.dataset = {
+      {"Pictures", std::to_string(data_->train_pictures())},
+      {"Regularisation pictures", std::to_string(data_->samples().size() - data_->train_pictures())},
+      {"Sizes in use", std::to_string(data_->buckets().size())},
+      {"Steps of an epoch", std::to_string(steps_per_epoch_)},
+      {"Held out for validation",
+       std::to_string(data_->held_out() ? data_->validation().size() : std::size_t{0})}};
   console_.info(fmt::format("{} pictures in {} sizes, {} steps of {} an epoch", data_->train_pictures(),
                             data_->buckets().size(), max_steps_, steps_per_epoch_));
 }
@@ -215,7 +218,8 @@ void Training::finish(const TrainResult& result) {
     if (m.step > result.first_step) step_seconds += m.seconds;
   }
   facts_.timings.emplace_back("Training steps", step_seconds);
-  facts_.timings.emplace_back("Previews, validation, checkpoints", std::max(0.0, result.seconds - step_seconds));
+  facts_.timings.emplace_back("Previews, validation, checkpoints",
+                              std::max(0.0, result.seconds - step_seconds));
   facts_.outcome = finished ? "finished" : "stopped";
   facts_.result = result.result.string();
   facts_.steps = result.steps;
@@ -230,11 +234,11 @@ void Training::finish(const TrainResult& result) {
   if (finished) write_before_after_grid(folder_->samples_dir(), prompts);
   const fs::path report = write_run_report(run_dir());
   if (finished) {
-    console_.info(fmt::format("Finished {} steps in {}; report: {}", result.steps, format_duration(result.total_seconds),
-                              report.string()));
+    console_.info(fmt::format("Finished {} steps in {}; report: {}", result.steps,
+                              format_duration(result.total_seconds), report.string()));
   } else {
-    console_.info(fmt::format("Stopped after step {}; checkpoint: {}; continue with --resume auto", result.steps,
-                              result.checkpoint.string()));
+    console_.info(fmt::format("Stopped after step {}; checkpoint: {}; continue with --resume auto",
+                              result.steps, result.checkpoint.string()));
   }
   print_result(result);
 }
@@ -257,7 +261,9 @@ void Training::print_result(const TrainResult& result) const {
     if (!result.result.empty()) fmt::print("{}\n", result.result.string());
     return;
   }
-  const auto loss = [](const std::optional<double>& v) { return v ? nlohmann::ordered_json(*v) : nlohmann::ordered_json(); };
+  const auto loss = [](const std::optional<double>& v) {
+    return v ? nlohmann::ordered_json(*v) : nlohmann::ordered_json();
+  };
   const nlohmann::ordered_json json = {{"outcome", facts_.outcome},
                                        {"steps", result.steps},
                                        {"result", result.result.string()},

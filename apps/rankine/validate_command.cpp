@@ -71,7 +71,8 @@ void check_data(const RunConfig& config, Findings& found) {
 
 void check_model(const RunConfig& config, const Context& c, Findings& found) {
   try {
-    const std::vector<std::string> captions = found.data ? captions_of(*found.data) : std::vector<std::string>();
+    const std::vector<std::string> captions =
+        found.data ? captions_of(*found.data) : std::vector<std::string>();
     found.loaded = std::make_unique<LoadedModel>(load_model(c, config, tokenizer_search(), captions));
     found.model = fmt::format("{} ({})", found.loaded->name, name_of(found.loaded->sd->family()));
   } catch (const ConfigError& e) {
@@ -96,7 +97,8 @@ void check_captions(const RunConfig& config, Findings& found) {
     facts.empty += tokens == 0 ? 1 : 0;
     ++facts.captions;
     sum += tokens;
-    if (tokens > static_cast<std::size_t>(config.data.max_token_length)) facts.too_long.emplace_back(sample.id, tokens);
+    if (tokens > static_cast<std::size_t>(config.data.max_token_length))
+      facts.too_long.emplace_back(sample.id, tokens);
   }
   if (facts.captions > 0) facts.mean = static_cast<double>(sum) / static_cast<double>(facts.captions);
   found.captions = facts;
@@ -110,7 +112,10 @@ Json to_json(const RunConfig& config, const Findings& found) {
                         {"line", p.line},
                         {"text", p.text}});
   }
-  Json json = {{"ok", found.exit_code == kFinished}, {"faults", found.faults}, {"problems", problems}, {"model", found.model}};
+  Json json = {{"ok", found.exit_code == kFinished},
+               {"faults", found.faults},
+               {"problems", problems},
+               {"model", found.model}};
   if (found.data) {
     const std::vector<int> counts = found.data->bucket_counts();
     for (std::size_t i = 0; i < counts.size(); ++i) {
@@ -125,18 +130,22 @@ Json to_json(const RunConfig& config, const Findings& found) {
     json["steps"] = steps_of_run(config, *found.data);
   }
   if (found.captions) {
-    for (const auto& [id, tokens] : found.captions->too_long) long_captions.push_back({{"picture", id}, {"tokens", tokens}});
-    json["captions"] = {{"count", found.captions->captions},       {"empty", found.captions->empty},
-                        {"shortest_tokens", found.captions->shortest}, {"mean_tokens", found.captions->mean},
-                        {"longest_tokens", found.captions->longest},   {"token_limit", config.data.max_token_length},
+    for (const auto& [id, tokens] : found.captions->too_long)
+      long_captions.push_back({{"picture", id}, {"tokens", tokens}});
+    json["captions"] = {{"count", found.captions->captions},
+                        {"empty", found.captions->empty},
+                        {"shortest_tokens", found.captions->shortest},
+                        {"mean_tokens", found.captions->mean},
+                        {"longest_tokens", found.captions->longest},
+                        {"token_limit", config.data.max_token_length},
                         {"too_long", long_captions}};
   }
   return json;
 }
 
 void print_captions(const RunConfig& config, const CaptionFacts& facts) {
-  fmt::print("captions  {}, of {} to {} tokens, {:.1f} on average; {} empty\n", facts.captions, facts.shortest,
-             facts.longest, facts.mean, facts.empty);
+  fmt::print("captions  {}, of {} to {} tokens, {:.1f} on average; {} empty\n", facts.captions,
+             facts.shortest, facts.longest, facts.mean, facts.empty);
   if (facts.too_long.empty()) return;
   fmt::print("          {} are longer than {} tokens and will be cut:\n", facts.too_long.size(),
              config.data.max_token_length);
@@ -151,8 +160,8 @@ void print_text(const RunConfig& config, const Findings& found) {
     fmt::print("pictures  {}, {} for regularisation, {} held out\n", data.train_pictures(),
                data.samples().size() - data.train_pictures(), data.held_out() ? data.validation().size() : 0);
     for (std::size_t i = 0; i < counts.size(); ++i) {
-      fmt::print("          {:>5} x {:<5} {:>6} visits an epoch\n", data.buckets()[i].width, data.buckets()[i].height,
-                 counts[i]);
+      fmt::print("          {:>5} x {:<5} {:>6} visits an epoch\n", data.buckets()[i].width,
+                 data.buckets()[i].height, counts[i]);
     }
     fmt::print("steps     {} an epoch, {} in all\n", data.steps_per_epoch(), steps_of_run(config, data));
   }

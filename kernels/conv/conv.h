@@ -1,6 +1,10 @@
 // 2-D convolution of channels-last maps. Weights are stored (out, kh, kw, in): each output row is one
 // contiguous filter, so a 1x1 kernel is exactly a Linear (use matmul.h). Weight dtype f32, f16 or bf16;
-// activations fp32 (CPU).
+// activations fp32 (CPU). There is no im2col buffer: windows are gathered block by block into the product.
+// Where it pays, 3x3 windows of stride 1 go through transformed tiles (see winograd.h); that choice follows
+// from the sizes alone. Scratch: a few MB per thread and at most 17 MB of transformed input. Outputs must not
+// overlap inputs. The number of threads changes no bit. All throw ShapeError, naming the operation, for a
+// wrong shape or type.
 #pragma once
 
 #include "kernels/common/checks.h"

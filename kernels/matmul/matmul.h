@@ -1,5 +1,8 @@
 // Dense products with a weight that may be stored as fp32, fp16 or bf16. Activations and accumulation fp32
 // (CPU). A half-stored weight is decoded by panels into the product; no full fp32 copy of it ever exists.
+// "..." are any leading dimensions, the same on both sides. Outputs must not overlap inputs. The number of
+// threads changes no bit. Scratch: half a MB per thread. All throw ShapeError, naming the operation, for a
+// wrong shape or type.
 #pragma once
 
 #include "kernels/common/checks.h"

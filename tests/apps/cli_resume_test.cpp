@@ -22,7 +22,8 @@ std::ptrdiff_t lines_of(const fs::path& file) {
 // Starts `args` and sends `signal` once the run has logged `lines` steps.
 Finished interrupted(const TinyRun& tiny, std::vector<std::string> args, std::ptrdiff_t lines, int signal) {
   Process process(args, tiny.root());
-  while (process.running() && lines_of(tiny.out() / "metrics.jsonl") < lines) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  while (process.running() && lines_of(tiny.out() / "metrics.jsonl") < lines)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   process.send(signal);
   return process.wait();
 }
@@ -53,7 +54,8 @@ TEST(CliResume, StoppedAndKilledRunsEndInTheSameBytes) {
 TEST(CliResume, ACheckpointOfAnotherRunIsRefused) {
   const TinyRun tiny("resume_other", 2);
   ASSERT_EQ(rankine_run({"train", tiny.config()}, tiny.root()).code, 0);
-  const Finished f = rankine_run({"train", tiny.config(), "--resume", "auto", "--set", "seed=7"}, tiny.root());
+  const Finished f =
+      rankine_run({"train", tiny.config(), "--resume", "auto", "--set", "seed=7"}, tiny.root());
   EXPECT_EQ(f.code, 3);
   EXPECT_NE(f.err.find("seed"), std::string::npos) << f.err;
 }

@@ -35,7 +35,8 @@ TEST_F(Cli, AMistypedCommandIsNamedAndCorrected) {
 }
 
 TEST_F(Cli, AllProblemsOfARunFileComeAtOnce) {
-  std::ofstream(folder_.root() / "bad.yaml") << "base_model: m.safetensors\nlora_rnak: 8\ntrain_data_dir: x\nbatch_size: 0\n";
+  std::ofstream(folder_.root() / "bad.yaml")
+      << "base_model: m.safetensors\nlora_rnak: 8\ntrain_data_dir: x\nbatch_size: 0\n";
   const Finished f = run({"train", (folder_.root() / "bad.yaml").string()});
   EXPECT_EQ(f.code, 2);
   EXPECT_NE(f.err.find("3 problems"), std::string::npos) << f.err;
@@ -132,7 +133,8 @@ TEST_F(Cli, CompletionKnowsEveryCommand) {
   for (const std::string shell : {"bash", "zsh", "fish"}) {
     const Finished f = run({"completion", shell});
     EXPECT_EQ(f.code, 0);
-    for (const char* word : {"train", "sample", "inspect", "prompts"}) EXPECT_NE(f.out.find(word), std::string::npos) << shell;
+    for (const char* word : {"train", "sample", "inspect", "prompts"})
+      EXPECT_NE(f.out.find(word), std::string::npos) << shell;
   }
   EXPECT_EQ(run({"completion", "csh"}).code, 2);
   const Finished bash = run({"completion", "bash"});

@@ -39,8 +39,9 @@ TEST_F(CliTrain, ARunLeavesItsWholeRecord) {
   EXPECT_EQ(result["steps"], 4);
   EXPECT_EQ(result["planned_peak_bytes"], result["measured_peak_bytes"]) << "the forecast is the program";
   EXPECT_EQ(result["result"], (tiny_.out() / "model.safetensors").string());
-  for (const char* part : {"model.safetensors", "config.yaml", "metrics.jsonl", "run.json", "report.html",
-                           "checkpoints/step-000004/commit.json", "samples/step-000000-1.png", "samples/step-000004-2.png"}) {
+  for (const char* part :
+       {"model.safetensors", "config.yaml", "metrics.jsonl", "run.json", "report.html",
+        "checkpoints/step-000004/commit.json", "samples/step-000000-1.png", "samples/step-000004-2.png"}) {
     EXPECT_TRUE(fs::exists(tiny_.out() / part)) << part;
   }
   const std::string metrics = file_text(tiny_.out() / "metrics.jsonl");
@@ -80,11 +81,13 @@ TEST_F(CliTrain, AnAdapterIsTrainedInspectedAndSampled) {
   const json model = json::parse(run({"inspect", base.string(), "--json"}).out);
   EXPECT_EQ(model["kind"], "stable diffusion model");
   EXPECT_EQ(model["components"]["vae"]["downscale"], 2);
-  const json checkpoint = json::parse(run({"inspect", (tiny_.root() / "lora/checkpoints/step-000003").string(), "--json"}).out);
+  const json checkpoint =
+      json::parse(run({"inspect", (tiny_.root() / "lora/checkpoints/step-000003").string(), "--json"}).out);
   EXPECT_EQ(checkpoint["step"], 3);
 
   const auto draw = [&](const std::string& folder, const std::vector<std::string>& more) {
-    std::vector<std::string> args{"sample", config, "--seed", "5", "--steps", "3", "--out", (tiny_.root() / folder).string()};
+    std::vector<std::string> args{"sample",  config, "--seed", "5",
+                                  "--steps", "3",    "--out",  (tiny_.root() / folder).string()};
     args.insert(args.end(), more.begin(), more.end());
     const Finished f = run(args);
     EXPECT_EQ(f.code, 0) << f.err;
@@ -109,8 +112,9 @@ TEST_F(CliTrain, SamplesAreScoredAgainstTheirPrompts) {
   const std::string prompts = (tiny_.root() / "prompts.txt").string();
   std::ofstream(prompts) << "a red square\n\na blue circle\na green star\n";
   const std::string out = (tiny_.root() / "drawn").string();
-  const Finished sampled = run({"sample", "--model", (tiny_.out() / "model.safetensors").string(), "--prompts", prompts, "--size",
-                                "32x64", "--steps", "1", "--out", out, "--json"});
+  const Finished sampled =
+      run({"sample", "--model", (tiny_.out() / "model.safetensors").string(), "--prompts", prompts, "--size",
+           "32x64", "--steps", "1", "--out", out, "--json"});
   ASSERT_EQ(sampled.code, 0) << sampled.err;
   EXPECT_EQ(json::parse(sampled.out).size(), 3U);
   const json score = json::parse(run({"score", out, "--prompts", prompts, "--json"}).out);
@@ -129,7 +133,8 @@ TEST_F(CliTrain, ANotFiniteModelDivergesWithItsOwnExitCode) {
   {
     const SafetensorsFile file(base);
     const TensorInfo& bias = file.at("model.diffusion_model.out.2.bias");
-    const std::size_t at = static_cast<std::size_t>(bias.bytes.data() - file.payload().data()) + bytes.size() - file.payload().size();
+    const std::size_t at = static_cast<std::size_t>(bias.bytes.data() - file.payload().data()) +
+                           bytes.size() - file.payload().size();
     std::memset(bytes.data() + at, 0xFF, bias.bytes.size());  // all ones: not a number
   }
   std::ofstream(base, std::ios::binary) << bytes;
@@ -145,7 +150,9 @@ TEST_F(CliTrain, AnAutoencoderIsTrainedAsAModel) {
   const json facts = json::parse(file_text(tiny_.out() / "run.json"));
   EXPECT_GT(facts["planned_peak_bytes"], 0);
   EXPECT_TRUE(fs::exists(tiny_.out() / "samples/step-000002-reconstructions.png"));
-  EXPECT_EQ(json::parse(run({"inspect", (tiny_.out() / "model.safetensors").string(), "--json"}).out)["family"], "sd_v1");
+  EXPECT_EQ(
+      json::parse(run({"inspect", (tiny_.out() / "model.safetensors").string(), "--json"}).out)["family"],
+      "sd_v1");
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ Process::~Process() {
 
 bool Process::running() const {
   siginfo_t info{};
-  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == 0;
 }
 
 void Process::send(int signal) const { ::kill(pid_, signal); }
@@ -55,7 +56,8 @@ Finished Process::wait() {
   int status = 0;
   ::waitpid(pid_, &status, 0);
   pid_ = -1;
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), file_text(out_), file_text(err_)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), file_text(out_),
+          file_text(err_)};
 }
 
 Finished rankine_run(const std::vector<std::string>& args, const std::filesystem::path& folder) {

@@ -58,7 +58,8 @@ def open_clip():
 
 def openai_lora(model, ids):
     """loss = mean(last_hidden * r), over LoRA on the six linears of every layer."""
-    golden = Golden(name="clip_l_lora", weights="clip_l", rank=lora.RANK, alpha=lora.ALPHA, loss="mean(last_hidden * r)")
+    golden = Golden(name="clip_l_lora", weights="clip_l", rank=lora.RANK, alpha=lora.ALPHA,
+                    loss="mean(last_hidden * r)")
     r = golden.input("r", (2, CONTEXT, 64))
     targets = {"lora_te_" + n.replace(".", "_"): (m, False) for n, m in model.named_modules()
                if isinstance(m, torch.nn.Linear)}
@@ -69,7 +70,7 @@ def openai_lora(model, ids):
     lora.detach(loras)
     golden.add("out/last_hidden", out)
     golden.add("out/loss", loss)
-    lora.record(golden, loras, whole=set(loras))
+    lora.record(golden, loras, whole=lora.spread(loras, 4))
     return golden
 
 

@@ -5,9 +5,11 @@ import zlib
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from diffusers.models.attention_processor import Attention, AttnProcessor
+from safetensors.numpy import load_file
 
 SEED = 20240607
+DTYPES = {"float32": "F32", "float16": "F16", "int32": "I32"}
 
 
 def numbers(name, shape, scale=1.0):
@@ -36,6 +38,13 @@ def randomise(model, prefix):
     return model
 
 
+def plain_attention(model):
+    """diffusers' own scores start from uninitialised memory times zero, which some PyTorch versions let become NaN."""
+    Attention.get_attention_scores = lambda self, q, k, mask=None: (self.scale * q @ k.transpose(1, 2)).softmax(-1)
+    model.set_attn_processor(AttnProcessor())
+    return model
+
+
 class Golden:
     """One file. Weights and LoRA matrices are stored as F16, ids as I32, everything else as F32."""
 
@@ -51,7 +60,7 @@ class Golden:
             stored = t.to(torch.int32)
         else:
             stored = t.to(torch.float32)
-        assert name not in self.tensors, name
+        assert name not in self.tensors and stored.isfinite().all(), name
         self.tensors[name] = stored.contiguous().numpy()
         return t
 
@@ -64,10 +73,17 @@ class Golden:
             self.add(f"weights/{name}", t)
 
     def save(self, folder):
+        """Sorted throughout, so that equal numbers make equal files; safetensors' own writer shuffles the metadata."""
         path = pathlib.Path(folder) / f"{self.config['name']}.safetensors"
-        text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.config.items()}
-        save_file(self.tensors, path, metadata=text)
-        path.chmod(0o644)
+        text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in sorted(self.config.items())}
+        header, data = {"__metadata__": text}, b""
+        for name, a in sorted(self.tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+            end = len(data) + a.nbytes
+            header[name] = {"dtype": DTYPES[a.dtype.name], "shape": a.shape, "data_offsets": [len(data), end]}
+            data += a.tobytes()
+        head = json.dumps(header, separators=(",", ":")).encode()
+        head += b" " * (-len(head) % 8)
+        path.write_bytes(len(head).to_bytes(8, "little") + head + data)
         print(f"{path.name}: {len(self.tensors)} tensors, {path.stat().st_size / 1e6:.2f} MB")
 
     def check(self, folder):

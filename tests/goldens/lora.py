@@ -50,3 +50,19 @@ def record(golden, loras, whole):
         if name in whole:
             golden.add(f"grad/{name}.lora_down.weight", lora.down.grad)
             golden.add(f"grad/{name}.lora_up.weight", lora.up.grad)
+
+
+def kind(name):
+    return "_".join(w for w in name.split("_") if not w.isdigit())
+
+
+def spread(names, count=12):
+    """About `count` modules evenly over the network, and every kind of module at least once."""
+    names = list(names)
+    chosen = set(names[:: max(1, len(names) // count)])
+    kinds = {kind(n) for n in chosen}
+    for n in names:
+        if kind(n) not in kinds:
+            kinds.add(kind(n))
+            chosen.add(n)
+    return chosen

@@ -24,7 +24,7 @@ def main():
     parser.add_argument("--only", nargs="*", help="names of the files to make, without .safetensors")
     args = parser.parse_args()
     torch.use_deterministic_algorithms(True)
-    torch.set_default_dtype(torch.float64)  # an oracle without rounding of its own; also for the masks inside the models
+    torch.set_default_dtype(torch.float64)  # an oracle without rounding of its own
     for family in (clip_text, unet, vae, schedules):
         for golden in family.make():
             if args.only and golden.config["name"] not in args.only:

@@ -18,14 +18,14 @@ def unet_path(path, attention_in_up_block):
     for old, new in TOP.items():
         if path == old or path.startswith(old + "."):
             return new + path[len(old):]
-    m = re.fullmatch(r"(down_blocks|up_blocks)\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)(?:\.(.*))?", path)
+    m = re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", path)
     if m:
-        side, i, kind, j, rest = m[1], int(m[2]), m[3], int(m[4]), m[5] or ""
+        side, i, kind, j, rest = m[1], int(m[2]), m[3], int(m[4]), m[5]
         if kind == "downsamplers":
             return f"input_blocks.{3 * (i + 1)}.0." + rest.replace("conv", "op", 1)
         if kind == "upsamplers":
             return f"output_blocks.{3 * i + 2}.{2 if attention_in_up_block[i] else 1}." + rest
-        block = f"input_blocks.{3 * i + j + 1}" if side == "down_blocks" else f"output_blocks.{3 * i + j}"
+        block = f"input_blocks.{3 * i + j + 1}" if side == "down" else f"output_blocks.{3 * i + j}"
         return f"{block}.0." + resnet(rest) if kind == "resnets" else f"{block}.1." + rest
     m = re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)\.(.*)", path)
     if m:
@@ -44,7 +44,8 @@ def vae_tensors(state, levels):
     for name, t in state.items():
         name = re.sub(r"encoder\.down_blocks\.(\d+)\.resnets", r"encoder.down.\1.block", name)
         name = re.sub(r"encoder\.down_blocks\.(\d+)\.downsamplers\.0", r"encoder.down.\1.downsample", name)
-        name = re.sub(r"decoder\.up_blocks\.(\d+)\.resnets", lambda m: f"decoder.up.{levels - 1 - int(m[1])}.block", name)
+        name = re.sub(r"decoder\.up_blocks\.(\d+)\.resnets",
+                      lambda m: f"decoder.up.{levels - 1 - int(m[1])}.block", name)
         name = re.sub(r"decoder\.up_blocks\.(\d+)\.upsamplers\.0",
                       lambda m: f"decoder.up.{levels - 1 - int(m[1])}.upsample", name)
         name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)

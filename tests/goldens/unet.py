@@ -1,11 +1,10 @@
 """The three U-Net layouts in small, under the names of the single-file checkpoints, with LoRA gradients."""
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.embeddings import get_timestep_embedding
 
 import lora
-from golden import Golden, randomise
+from golden import Golden, plain_attention, randomise
 from names import unet_path
 
 PREFIX = "model.diffusion_model."
@@ -39,8 +38,7 @@ class Layout:
     def __init__(self, name, channels, **config):
         self.name, self.channels = name, channels
         self.model = UNet2DConditionModel(block_out_channels=channels, **COMMON, **config)
-        self.model.set_attn_processor(AttnProcessor())
-        randomise(self.model, name)
+        randomise(plain_attention(self.model), name)
         self.xl = config.get("addition_embed_type") == "text_time"
         self.attention_in_up_block = ["CrossAttn" in b for b in config["up_block_types"]]
 
@@ -103,26 +101,14 @@ class Layout:
         golden.add("out/eps", eps)
         golden.add("out/loss", loss)
         golden.add("grad/context", context.grad)
-        lora.record(golden, loras, whole=spread(loras))
+        lora.record(golden, loras, whole=lora.spread(loras))
         return golden
-
-
-def spread(names, count=16):
-    """About `count` modules evenly over the network, and every kind of module at least once."""
-    names = list(names)
-    chosen = set(names[:: max(1, len(names) // count)])
-    kinds = {}
-    for n in names:
-        kinds.setdefault("_".join(w for w in n.split("_") if not w.isdigit()), n)
-    for kind, n in kinds.items():
-        if not any("_".join(w for w in c.split("_") if not w.isdigit()) == kind for c in chosen):
-            chosen.add(n)
-    return chosen
 
 
 def only_conv(name):
     """The modules that conv adds to kohya's default targets, on a few levels."""
-    return "attentions" not in name and any(b in name for b in ("down_blocks_2", "mid_", "up_blocks_0", "up_blocks_3"))
+    blocks = ("down_blocks_2", "mid_", "up_blocks_0", "up_blocks_3")
+    return "attentions" not in name and any(b in name for b in blocks)
 
 
 def make():
@@ -132,7 +118,8 @@ def make():
     yield sd1.lora_golden(with_conv=True, keep=only_conv)
 
     channels = (16, 32, 32, 32)
-    sd2 = Layout("unet_sd2", channels, attention_head_dim=heads_of(channels, 8), use_linear_projection=True, **sd_blocks(4))
+    heads = heads_of(channels, head_dim=8)
+    sd2 = Layout("unet_sd2", channels, attention_head_dim=heads, use_linear_projection=True, **sd_blocks(4))
     yield sd2.forward_golden(head_dim=8)
     yield sd2.lora_golden(with_conv=False, keep=lambda name: "_attentions_0_" in name)
 

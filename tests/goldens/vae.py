@@ -1,9 +1,8 @@
 """AutoencoderKL in small, under LDM names, with gradients of a reconstruction loss."""
 import torch
 from diffusers import AutoencoderKL
-from diffusers.models.attention_processor import AttnProcessor
 
-from golden import Golden, randomise
+from golden import Golden, plain_attention, randomise
 from names import vae_tensors
 
 CHANNELS, GROUPS = (16, 32, 48, 48), 8
@@ -18,13 +17,12 @@ def make():
     model = AutoencoderKL(block_out_channels=CHANNELS, down_block_types=["DownEncoderBlock2D"] * 4,
                           up_block_types=["UpDecoderBlock2D"] * 4, latent_channels=4, layers_per_block=2,
                           norm_num_groups=GROUPS, sample_size=64)
-    model.set_attn_processor(AttnProcessor())
-    randomise(model, "vae")
+    randomise(plain_attention(model), "vae")
     golden = Golden(name="vae", prefix="first_stage_model.", channels=list(CHANNELS), norm_groups=GROUPS,
                     loss="mean((decode(mean + exp(logvar / 2) noise) - target)^2)")
     golden.weights(vae_tensors(dict(model.named_parameters()), levels=4))
 
-    one, two = golden.input("image", (1, 3, 64, 64), 0.5), golden.input("images", (2, 3, 40, 32), 0.5)
+    one, two = golden.input("image", (1, 3, 64, 32), 0.5), golden.input("images", (2, 3, 40, 32), 0.5)
     latents, target = golden.input("latents", (2, 4, 4, 6)), golden.input("target", (2, 3, 40, 32), 0.5)
     noise = golden.input("noise", (2, 4, 5, 4))
     with torch.no_grad():
