@@ -37,11 +37,13 @@ class Ledger {
     if (peak() <= plan_.peak) return;
     plan_.peak = peak();
     plan_.accounts.clear();
+    std::size_t held = 0;
     for (int i = 0; i < kAccounts; ++i) {
       const auto account = static_cast<Account>(i);
       plan_.accounts.emplace_back(name_of(account), memory_.at_peak(account));
+      held += memory_.at_peak(account);
     }
-    plan_.accounts.emplace_back("gaps", plan_.peak - memory_.peak_held());
+    plan_.accounts.emplace_back("gaps", plan_.peak - held);
   }
 
  private:

@@ -6,7 +6,7 @@ from golden import Golden, plain_attention, randomise
 from names import vae_tensors
 
 CHANNELS, GROUPS = (16, 32, 48, 48), 8
-GRADIENTS = ["encoder.down.0.block.0.conv1.weight", "encoder.conv_in.bias", "encoder.down.1.downsample.conv.weight",
+GRADIENTS = ["encoder.down.0.block.0.conv1.weight", "encoder.conv_in.bias", "encoder.down.1.downsample.conv.bias",
              "encoder.mid.attn_1.k.weight", "encoder.norm_out.weight", "quant_conv.weight", "post_quant_conv.weight",
              "decoder.conv_in.weight", "decoder.mid.attn_1.q.weight", "decoder.mid.attn_1.norm.bias",
              "decoder.up.3.upsample.conv.bias", "decoder.up.1.block.0.nin_shortcut.weight",

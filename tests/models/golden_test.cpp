@@ -200,7 +200,9 @@ class TrainAll final : public ModelVisitor {
 TEST_F(Golden, Vae) {
   const SafetensorsFile file = open_golden("vae");
   const Folder weights(file, "weights/");
-  Vae vae(detect_vae(weights, "first_stage_model."));
+  VaeConfig config = detect_vae(weights, "first_stage_model.");
+  config.norm_groups = number(file, "norm_groups", 32);
+  Vae vae(config);
   load_weights(c, vae, weights, prefixed("first_stage_model."));
   TrainAll all;
   vae.visit(all);
