@@ -13,22 +13,36 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
 
   KernelsOptions kernels;
-  CLI::App* k = app.add_subcommand("kernels", "Each product of a Stable Diffusion 1.5 LoRA step, fp16-stored weights");
+  CLI::App* k =
+      app.add_subcommand("kernels", "Each product of a Stable Diffusion 1.5 LoRA step, fp16-stored weights");
   k->add_option("--filter", kernels.filter, "Only cases whose name contains this");
   k->add_flag("--json", kernels.json, "Print one JSON document");
   k->add_option("--threads", kernels.threads, "Threads; 0 is one per core")->check(CLI::NonNegativeNumber);
-  k->add_option("--pixels", kernels.pixels, "Edge of the picture")->check(CLI::Range(64, 2048))->capture_default_str();
+  k->add_option("--pixels", kernels.pixels, "Edge of the picture")
+      ->check(CLI::Range(64, 2048))
+      ->capture_default_str();
   k->add_option("--batch", kernels.batch, "Pictures")->check(CLI::PositiveNumber)->capture_default_str();
-  k->add_option("--rank", kernels.rank, "Rank of the adapters")->check(CLI::PositiveNumber)->capture_default_str();
-  k->add_option("--seconds", kernels.seconds, "Seconds per case")->check(CLI::PositiveNumber)->capture_default_str();
+  k->add_option("--rank", kernels.rank, "Rank of the adapters")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  k->add_option("--seconds", kernels.seconds, "Seconds per case")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
 
   StepBenchOptions step;
-  CLI::App* s = app.add_subcommand("step", "A whole LoRA training step on random fp16 weights in published shapes");
+  CLI::App* s =
+      app.add_subcommand("step", "A whole LoRA training step on random fp16 weights in published shapes");
   s->add_option("--model", step.model, "sd15, sd21 or sdxl")->capture_default_str();
-  s->add_option("--resolution", step.resolution, "Edge of the picture")->check(CLI::Range(64, 2048))->capture_default_str();
+  s->add_option("--resolution", step.resolution, "Edge of the picture")
+      ->check(CLI::Range(64, 2048))
+      ->capture_default_str();
   s->add_option("--batch", step.batch, "Pictures")->check(CLI::PositiveNumber)->capture_default_str();
-  s->add_option("--rank", step.rank, "Rank of the adapters")->check(CLI::PositiveNumber)->capture_default_str();
-  s->add_option("--steps", step.steps, "Timed steps; the median counts")->check(CLI::PositiveNumber)->capture_default_str();
+  s->add_option("--rank", step.rank, "Rank of the adapters")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  s->add_option("--steps", step.steps, "Timed steps; the median counts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   s->add_option("--threads", step.threads, "Threads; 0 is one per core")->check(CLI::NonNegativeNumber);
   s->add_flag("--text-encoder", step.text_encoder, "Train the text encoder too");
   s->add_flag("--recompute", step.recompute, "Keep only block inputs and run forward again");

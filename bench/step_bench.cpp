@@ -28,7 +28,8 @@ SdFamily family_named(const std::string& name) {
 // The run as `rankine train` would set it up, with random fp16 weights in place of a file.
 class Session {
  public:
-  Session(const StepBenchOptions& o, Device device) : runtime_(device, Memory::kUnlimited, o.threads), context_(runtime_) {
+  Session(const StepBenchOptions& o, Device device)
+      : runtime_(device, Memory::kUnlimited, o.threads), context_(runtime_) {
     context_.seed = 1;
     config::RunConfig config;
     config.adapter.lora_rank = o.rank;
@@ -110,9 +111,11 @@ void print(const StepBenchOptions& o, const StepBenchResult& r) {
     std::puts(json.dump().c_str());
     return;
   }
-  std::printf("%s  %d px  batch %d  rank %d: %.2f s a step, %.1f GFLOP, %.1f GFLOP/s = %.2f of matmul (%.1f GFLOP/s)\n",
-              o.model.c_str(), o.resolution, o.batch, o.rank, r.seconds, r.flops * 1e-9, r.flops / r.seconds * 1e-9,
-              r.matmul_share, r.matmul_gflops);
+  std::printf(
+      "%s  %d px  batch %d  rank %d: %.2f s a step, %.1f GFLOP, %.1f GFLOP/s = %.2f of matmul (%.1f "
+      "GFLOP/s)\n",
+      o.model.c_str(), o.resolution, o.batch, o.rank, r.seconds, r.flops * 1e-9, r.flops / r.seconds * 1e-9,
+      r.matmul_share, r.matmul_gflops);
   std::printf("  peak resident %.2f GiB, planned %.2f GiB (%.3f)\n", double(r.peak_rss_bytes) / (1U << 30),
               double(r.planned_bytes) / (1U << 30), double(r.peak_rss_bytes) / double(r.planned_bytes));
 }

@@ -11,12 +11,12 @@ struct StepBenchOptions {
   int resolution = 256;        // pixels, square
   int batch = 1;
   int rank = 8;
-  int steps = 3;               // timed ones, after one to warm up; the median counts
+  int steps = 3;  // timed ones, after one to warm up; the median counts
   int threads = 0;
-  bool text_encoder = false;   // adapters there too
+  bool text_encoder = false;  // adapters there too
   bool recompute = false;
   bool json = false;
-  bool profile = false;        // print the cost of every operation
+  bool profile = false;  // print the cost of every operation
 };
 
 struct StepBenchResult {

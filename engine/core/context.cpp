@@ -32,26 +32,32 @@ double CostMeter::bytes() const {
 std::string CostMeter::report() const {
   std::vector<std::pair<std::string, Line>> rows(lines_.begin(), lines_.end());
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.second.seconds, a.second.cost.flops) > std::pair(b.second.seconds, b.second.cost.flops);
+    return std::pair(a.second.seconds, a.second.cost.flops) >
+           std::pair(b.second.seconds, b.second.cost.flops);
   });
   std::ostringstream out;
-  out << std::left << std::setw(28) << "operation" << std::right << std::setw(8) << "calls" << std::setw(10) << "seconds"
-      << std::setw(12) << "GFLOP" << std::setw(10) << "GFLOP/s" << std::setw(10) << "GB/s" << '\n';
+  out << std::left << std::setw(28) << "operation" << std::right << std::setw(8) << "calls" << std::setw(10)
+      << "seconds" << std::setw(12) << "GFLOP" << std::setw(10) << "GFLOP/s" << std::setw(10) << "GB/s"
+      << '\n';
   out << std::fixed << std::setprecision(3);
   for (const auto& [name, line] : rows) {
     const double s = std::max(line.seconds, 1e-12);
-    out << std::left << std::setw(28) << name << std::right << std::setw(8) << line.calls << std::setw(10) << line.seconds
-        << std::setw(12) << line.cost.flops * 1e-9 << std::setw(10) << (line.seconds > 0 ? line.cost.flops * 1e-9 / s : 0)
-        << std::setw(10) << (line.seconds > 0 ? line.cost.bytes * 1e-9 / s : 0) << '\n';
+    out << std::left << std::setw(28) << name << std::right << std::setw(8) << line.calls << std::setw(10)
+        << line.seconds << std::setw(12) << line.cost.flops * 1e-9 << std::setw(10)
+        << (line.seconds > 0 ? line.cost.flops * 1e-9 / s : 0) << std::setw(10)
+        << (line.seconds > 0 ? line.cost.bytes * 1e-9 / s : 0) << '\n';
   }
   return std::move(out).str();
 }
 
-Runtime::Runtime(Device device, std::size_t budget, int threads)
-    : memory_(device, budget), pool_(threads) {}
+Runtime::Runtime(Device device, std::size_t budget, int threads) : memory_(device, budget), pool_(threads) {}
 
 Op::Op(const Context& c, std::string_view name, Cost cost)
-    : meter_(c.cost()), name_(name), cost_(cost), planned_(c.planning()), start_(std::chrono::steady_clock::now()) {}
+    : meter_(c.cost()),
+      name_(name),
+      cost_(cost),
+      planned_(c.planning()),
+      start_(std::chrono::steady_clock::now()) {}
 
 Op::~Op() {
   const double seconds =

@@ -72,7 +72,9 @@ class Context {
   Tensor empty(Shape shape, std::string name, DType dtype = DType::f32) const {
     return {memory(), shape, dtype, Account::activations, std::move(name)};
   }
-  Tensor like(const Tensor& t, std::string name) const { return empty(t.shape(), std::move(name), t.dtype()); }
+  Tensor like(const Tensor& t, std::string name) const {
+    return empty(t.shape(), std::move(name), t.dtype());
+  }
   // Scratch of one operation: asked for at the door, before a device is chosen, so that a plan sees it.
   Tensor workspace(Shape shape, std::string name, DType dtype = DType::f32) const {
     return {memory(), shape, dtype, Account::workspace, std::move(name)};
@@ -86,8 +88,9 @@ class Context {
   // Random numbers of this step: dropout masks and the like name a purpose and a sample.
   std::uint64_t seed = 0;
   std::uint32_t step = 0;
-  std::uint32_t first_sample = 0;  // ordinal, within the optimizer step, of the first sample of this micro-batch
-  bool training = false;           // dropouts are active
+  std::uint32_t first_sample =
+      0;                  // ordinal, within the optimizer step, of the first sample of this micro-batch
+  bool training = false;  // dropouts are active
 
   RandomStream random(std::uint32_t purpose, std::uint32_t sample) const {
     return {seed, purpose, step, first_sample + sample};
@@ -103,7 +106,8 @@ class Context {
   Tape* tape_ = nullptr;
 };
 
-// Opened by a kernel's door after its checks: accounts the cost, times the call, and says whether to run at all.
+// Opened by a kernel's door after its checks: accounts the cost, times the call, and says whether to run at
+// all.
 //   Op op(c, "silu", {4.0 * n, 8.0 * n});
 //   if (op.planned()) return;
 class Op {

@@ -1,5 +1,6 @@
-// Where tensors live and kernels run. A *plan* device is a device of the same kind on which allocations are only
-// counted and kernels only account their cost: it yields the exact peak and FLOPs of a step without running it.
+// Where tensors live and kernels run. A *plan* device is a device of the same kind on which allocations are
+// only counted and kernels only account their cost: it yields the exact peak and FLOPs of a step without
+// running it.
 #pragma once
 
 #include <cstdint>

@@ -16,10 +16,14 @@ constexpr std::size_t size_of(DType t) { return t == DType::f16 || t == DType::b
 
 constexpr std::string_view name_of(DType t) {
   switch (t) {
-    case DType::f32: return "f32";
-    case DType::f16: return "f16";
-    case DType::bf16: return "bf16";
-    case DType::i32: return "i32";
+    case DType::f32:
+      return "f32";
+    case DType::f16:
+      return "f16";
+    case DType::bf16:
+      return "bf16";
+    case DType::i32:
+      return "i32";
   }
   return "?";
 }
@@ -37,10 +41,14 @@ inline constexpr DType dtype_of<std::int32_t> = DType::i32;
 template <class F>
 decltype(auto) visit_float(std::string_view op, DType t, F&& f) {
   switch (t) {
-    case DType::f32: return f.template operator()<float>();
-    case DType::f16: return f.template operator()<Half>();
-    case DType::bf16: return f.template operator()<BFloat16>();
-    default: throw ShapeError(join(op, ": expected a floating-point tensor, got ", name_of(t)));
+    case DType::f32:
+      return f.template operator()<float>();
+    case DType::f16:
+      return f.template operator()<Half>();
+    case DType::bf16:
+      return f.template operator()<BFloat16>();
+    default:
+      throw ShapeError(join(op, ": expected a floating-point tensor, got ", name_of(t)));
   }
 }
 

@@ -27,7 +27,9 @@ constexpr float to_float(Half h) {
   return std::bit_cast<float>(bits);
 }
 
-constexpr float to_float(BFloat16 b) { return std::bit_cast<float>(static_cast<std::uint32_t>(b.bits) << 16); }
+constexpr float to_float(BFloat16 b) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(b.bits) << 16);
+}
 constexpr float to_float(float x) { return x; }
 
 constexpr Half to_half(float x) {

@@ -11,12 +11,18 @@ namespace rankine {
 
 std::string_view name_of(Account account) {
   switch (account) {
-    case Account::weights: return "weights";
-    case Account::adapters: return "adapters";
-    case Account::optimizer: return "optimizer";
-    case Account::activations: return "activations";
-    case Account::workspace: return "workspace";
-    case Account::data: return "data";
+    case Account::weights:
+      return "weights";
+    case Account::adapters:
+      return "adapters";
+    case Account::optimizer:
+      return "optimizer";
+    case Account::activations:
+      return "activations";
+    case Account::workspace:
+      return "workspace";
+    case Account::data:
+      return "data";
   }
   return "?";
 }
@@ -101,7 +107,11 @@ void OffsetAllocator::release(std::size_t offset) {
 // ---- Block, Memory ----
 
 Block::Block(Memory& memory, std::size_t offset, std::size_t bytes, Account account, std::string name)
-    : memory_(memory), offset_(offset), bytes_(bytes), account_(account), name_(std::move(name)),
+    : memory_(memory),
+      offset_(offset),
+      bytes_(bytes),
+      account_(account),
+      name_(std::move(name)),
       data_(memory.base() ? memory.base() + offset : nullptr) {}
 
 Block::~Block() { memory_.release(offset_, bytes_, account_); }
@@ -116,8 +126,8 @@ Memory::~Memory() = default;
 std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std::string name) {
   const std::size_t limit = backing_ ? std::min(budget_, backing_->capacity()) : budget_;
   if (offsets_.end_after(bytes) > limit) {
-    throw OutOfMemory(join("out of memory on ", device_.to_string(), ": \"", name, "\" (", name_of(account), ") needs ",
-                           human_bytes(double(bytes)), ", but only ", human_bytes(double(limit)),
+    throw OutOfMemory(join("out of memory on ", device_.to_string(), ": \"", name, "\" (", name_of(account),
+                           ") needs ", human_bytes(double(bytes)), ", but only ", human_bytes(double(limit)),
                            " may be used\n", report()));
   }
   const std::size_t offset = offsets_.allocate(bytes);
@@ -144,7 +154,8 @@ void Memory::reset_peak() {
 
 std::string Memory::report() const {
   std::ostringstream out;
-  out << std::left << std::setw(14) << "account" << std::right << std::setw(14) << "held" << std::setw(14) << "at peak" << '\n';
+  out << std::left << std::setw(14) << "account" << std::right << std::setw(14) << "held" << std::setw(14)
+      << "at peak" << '\n';
   for (int i = 0; i < kAccounts; ++i) {
     out << std::left << std::setw(14) << name_of(static_cast<Account>(i)) << std::right << std::setw(14)
         << human_bytes(double(held_[i])) << std::setw(14) << human_bytes(double(at_peak_[i])) << '\n';

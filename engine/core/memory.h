@@ -43,9 +43,9 @@ class OffsetAllocator {
   void erase_hole(std::map<std::size_t, std::size_t>::iterator hole);
   void add_hole(std::size_t offset, std::size_t bytes);
 
-  std::map<std::size_t, std::size_t> used_;                        // offset -> bytes
-  std::map<std::size_t, std::size_t> holes_;                       // offset -> bytes, coalesced
-  std::set<std::pair<std::size_t, std::size_t>> holes_by_size_;    // (bytes, offset)
+  std::map<std::size_t, std::size_t> used_;                      // offset -> bytes
+  std::map<std::size_t, std::size_t> holes_;                     // offset -> bytes, coalesced
+  std::set<std::pair<std::size_t, std::size_t>> holes_by_size_;  // (bytes, offset)
   std::size_t end_ = 0, high_water_ = 0, held_ = 0;
 };
 

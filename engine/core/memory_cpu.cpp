@@ -15,9 +15,11 @@ namespace {
 class MappedBacking final : public Backing {
  public:
   explicit MappedBacking(std::size_t capacity) : capacity_(capacity) {
-    void* p = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p =
+        mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
-      throw OutOfMemory(join("cannot reserve ", human_bytes(double(capacity_)), " of address space: ", std::strerror(errno)));
+      throw OutOfMemory(join("cannot reserve ", human_bytes(double(capacity_)),
+                             " of address space: ", std::strerror(errno)));
     }
     base_ = static_cast<std::byte*>(p);
     madvise(base_, capacity_, MADV_HUGEPAGE);  // advice: a failure changes speed only

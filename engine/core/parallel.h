@@ -1,5 +1,6 @@
-// A fixed team of threads for the CPU kernels. Work is cut into contiguous ranges, one per thread, by a rule that
-// depends only on the sizes, so the same machine and settings always do the same arithmetic in the same order.
+// A fixed team of threads for the CPU kernels. Work is cut into contiguous ranges, one per thread, by a rule
+// that depends only on the sizes, so the same machine and settings always do the same arithmetic in the same
+// order.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +19,13 @@ class ThreadPool {
 
   int size() const { return size_; }
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, n); a range has at least `grain` items (but the last).
-  // Returns when all are done; the first exception is rethrown. A call from inside a body runs inline.
+  // Calls body(begin, end) on disjoint ranges that cover [0, n); a range has at least `grain` items (but the
+  // last). Returns when all are done; the first exception is rethrown. A call from inside a body runs inline.
   template <class Body>
   void parallel_for(std::int64_t n, std::int64_t grain, Body&& body) {
     using B = std::remove_reference_t<Body>;
-    run(n, grain, [](void* b, std::int64_t begin, std::int64_t end) { (*static_cast<B*>(b))(begin, end); },
+    run(
+        n, grain, [](void* b, std::int64_t begin, std::int64_t end) { (*static_cast<B*>(b))(begin, end); },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 

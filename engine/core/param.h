@@ -13,7 +13,8 @@ struct ParamGroup {
   bool decay = true;      // weight decay applies
 };
 
-// A layer declares a Param by name and shape; the arena (engine/train/param_arena.h) gives it value and gradient.
+// A layer declares a Param by name and shape; the arena (engine/train/param_arena.h) gives it value and
+// gradient.
 struct Param {
   std::string name;
   Shape shape;

@@ -1,6 +1,6 @@
-// Philox4x32-10 counter-based random numbers (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-// A number is a pure function of (seed, purpose, step, sample, element): nothing to store for recompute or resume,
-// and the same on every device.
+// Philox4x32-10 counter-based random numbers (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011). A number is a pure function of (seed, purpose, step, sample, element): nothing to store for
+// recompute or resume, and the same on every device.
 #pragma once
 
 #include <array>
@@ -72,7 +72,9 @@ class HostRandom {
   }
   float uniform() { return philox::to_uniform(word()); }
   // Integer in [0, n), unbiased enough for n << 2^32.
-  std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>((std::uint64_t{word()} * n) >> 32); }
+  std::uint32_t below(std::uint32_t n) {
+    return static_cast<std::uint32_t>((std::uint64_t{word()} * n) >> 32);
+  }
 
  private:
   RandomStream stream_;

@@ -1,4 +1,5 @@
-// A dense, row-major tensor: a cheap value that shares its storage. Copying a Tensor copies a handle, not the data.
+// A dense, row-major tensor: a cheap value that shares its storage. Copying a Tensor copies a handle, not the
+// data.
 #pragma once
 
 #include <memory>
@@ -26,20 +27,28 @@ class Tensor {
 
   // Typed access; throws ShapeError when T is not the tensor's type. Null on a plan device.
   template <class T>
-  const T* data() const { return static_cast<const T*>(checked(dtype_of<T>)); }
+  const T* data() const {
+    return static_cast<const T*>(checked(dtype_of<T>));
+  }
   template <class T>
-  T* data() { return static_cast<T*>(const_cast<void*>(checked(dtype_of<T>))); }
+  T* data() {
+    return static_cast<T*>(const_cast<void*>(checked(dtype_of<T>)));
+  }
   const void* raw() const { return checked(dtype_); }
   void* raw() { return const_cast<void*>(checked(dtype_)); }
   template <class T>
-  std::span<const T> span() const { return {data<T>(), static_cast<std::size_t>(numel())}; }
+  std::span<const T> span() const {
+    return {data<T>(), static_cast<std::size_t>(numel())};
+  }
   template <class T>
-  std::span<T> span() { return {data<T>(), static_cast<std::size_t>(numel())}; }
+  std::span<T> span() {
+    return {data<T>(), static_cast<std::size_t>(numel())};
+  }
 
   // Views of the same storage.
-  Tensor reshape(Shape shape) const;                              // same number of elements
-  Tensor slice(std::int64_t begin, std::int64_t end) const;       // of the leading dimension
-  Tensor flat(std::int64_t begin, Shape shape) const;             // `shape` elements from element `begin` on
+  Tensor reshape(Shape shape) const;                         // same number of elements
+  Tensor slice(std::int64_t begin, std::int64_t end) const;  // of the leading dimension
+  Tensor flat(std::int64_t begin, Shape shape) const;        // `shape` elements from element `begin` on
 
   const Block* storage() const { return block_.get(); }
   long use_count() const { return block_.use_count(); }

@@ -1,5 +1,5 @@
-// Visits the Tensors of a frame: a plain aggregate of up to six fields, each a Tensor, a container of Tensors, or
-// something else (which is skipped). A seventh field is a hint to split the layer.
+// Visits the Tensors of a frame: a plain aggregate of up to six fields, each a Tensor, a container of
+// Tensors, or something else (which is skipped). A seventh field is a hint to split the layer.
 #pragma once
 
 #include <ranges>
@@ -17,7 +17,8 @@ struct Anything {
 template <class S, class... A>
 constexpr std::size_t count_fields() {
   static_assert(sizeof...(A) <= 7, "a frame has at most six fields");
-  if constexpr (requires { S{std::declval<A>()..., std::declval<Anything>()}; }) return count_fields<S, A..., Anything>();
+  if constexpr (requires { S{std::declval<A>()..., std::declval<Anything>()}; })
+    return count_fields<S, A..., Anything>();
   return sizeof...(A);
 }
 
@@ -34,12 +35,25 @@ template <class S, class V>
 void visit_tensors(S& s, V&& visitor) {
   constexpr std::size_t n = count_fields<std::remove_const_t<S>>();
   const auto each = [&](auto&... field) { (visit_field(field, visitor), ...); };
-  if constexpr (n == 1) { auto& [a] = s; each(a); }
-  else if constexpr (n == 2) { auto& [a, b] = s; each(a, b); }
-  else if constexpr (n == 3) { auto& [a, b, d] = s; each(a, b, d); }
-  else if constexpr (n == 4) { auto& [a, b, d, e] = s; each(a, b, d, e); }
-  else if constexpr (n == 5) { auto& [a, b, d, e, f] = s; each(a, b, d, e, f); }
-  else if constexpr (n == 6) { auto& [a, b, d, e, f, g] = s; each(a, b, d, e, f, g); }
+  if constexpr (n == 1) {
+    auto& [a] = s;
+    each(a);
+  } else if constexpr (n == 2) {
+    auto& [a, b] = s;
+    each(a, b);
+  } else if constexpr (n == 3) {
+    auto& [a, b, d] = s;
+    each(a, b, d);
+  } else if constexpr (n == 4) {
+    auto& [a, b, d, e] = s;
+    each(a, b, d, e);
+  } else if constexpr (n == 5) {
+    auto& [a, b, d, e, f] = s;
+    each(a, b, d, e, f);
+  } else if constexpr (n == 6) {
+    auto& [a, b, d, e, f, g] = s;
+    each(a, b, d, e, f, g);
+  }
 }
 
 }  // namespace rankine::tape_detail

@@ -1,5 +1,6 @@
-// Activation checkpointing as a wrapper: forward keeps only the inputs, backward runs forward again on the tape.
-// Random numbers are functions of (seed, step, sample), so the replay is bit-equal with nothing stored for it.
+// Activation checkpointing as a wrapper: forward keeps only the inputs, backward runs forward again on the
+// tape. Random numbers are functions of (seed, step, sample), so the replay is bit-equal with nothing stored
+// for it.
 #pragma once
 
 #include <array>

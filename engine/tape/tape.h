@@ -1,8 +1,8 @@
 // The record of one forward pass: a stack of typed frames, one per leaf that backward needs something from.
 //
-// Forward pushes, backward pops in the mirror order; composites push nothing. A frame belongs to the layer that
-// pushed it: popping somebody else's frame, or one of another type, throws std::logic_error with both names.
-// House rule: never two tape-touching calls as arguments of one call; C++ leaves their order open.
+// Forward pushes, backward pops in the mirror order; composites push nothing. A frame belongs to the layer
+// that pushed it: popping somebody else's frame, or one of another type, throws std::logic_error with both
+// names. House rule: never two tape-touching calls as arguments of one call; C++ leaves their order open.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +40,8 @@ class Tape {
   std::size_t depth() const { return frames_.size(); }
   void clear() { frames_.clear(); }
 
-  // Bytes of the distinct storages that frames hold, in all and by layer (a storage counts for the first frame
-  // that saved it).
+  // Bytes of the distinct storages that frames hold, in all and by layer (a storage counts for the first
+  // frame that saved it).
   std::size_t bytes() const;
   std::map<std::string, std::size_t> bytes_by_layer() const;
 

@@ -12,13 +12,14 @@ enum class Write : std::uint8_t { overwrite, accumulate };
 
 inline void check_shape(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected) {
   require<ShapeError>(t.defined(), op, ": ", what, " is undefined, expected ", expected);
-  require<ShapeError>(t.shape() == expected, op, ": expected ", what, " of shape ", expected, ", got ", t.shape());
+  require<ShapeError>(t.shape() == expected, op, ": expected ", what, " of shape ", expected, ", got ",
+                      t.shape());
 }
 
 inline void check_dtype(std::string_view op, std::string_view what, const Tensor& t, DType expected) {
   require<ShapeError>(t.defined(), op, ": ", what, " is undefined, expected ", name_of(expected));
-  require<ShapeError>(t.dtype() == expected, op, ": expected ", what, " of type ", name_of(expected), ", got ",
-                      name_of(t.dtype()));
+  require<ShapeError>(t.dtype() == expected, op, ": expected ", what, " of type ", name_of(expected),
+                      ", got ", name_of(t.dtype()));
 }
 
 // Activations: fp32 on the CPU; fp16 or bf16 on CUDA.

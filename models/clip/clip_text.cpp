@@ -65,8 +65,10 @@ void ClipText::Layer::visit(ModelVisitor& v) {
 
 ClipText::ClipText(const ClipTextConfig& config)
     : config_(config),
-      tokens_("text_model.embeddings.token_embedding.weight", {config.vocab, config.width}, WeightKind::matrix),
-      positions_("text_model.embeddings.position_embedding.weight", {config.context, config.width}, WeightKind::vector),
+      tokens_("text_model.embeddings.token_embedding.weight", {config.vocab, config.width},
+              WeightKind::matrix),
+      positions_("text_model.embeddings.position_embedding.weight", {config.context, config.width},
+                 WeightKind::vector),
       final_norm_("text_model.final_layer_norm", config.width) {
   for (int i = 0; i < config.layers; ++i) {
     layers_.push_back(std::make_unique<Layer>("text_model.encoder.layers." + std::to_string(i), config));
@@ -104,7 +106,8 @@ Tensor ClipText::pool(const Context& c, const Tensor& last, const Tensor& ids) {
     copy(c, to, normed.flat((i * t + ends.positions[i]) * width, {width}));
   }
   save(c, this, "end of text", std::move(ends));
-  require<Error>(projection_.has_value(), "clip: a pooled output was asked of an encoder without text_projection");
+  require<Error>(projection_.has_value(),
+                 "clip: a pooled output was asked of an encoder without text_projection");
   return projection_->forward(c, rows);
 }
 
@@ -125,8 +128,8 @@ Tensor ClipText::pool_backward(const Context& c, const Tensor& dpooled) {
 
 ClipOutput ClipText::forward(const Context& c, const Tensor& ids, const ClipWant& want) {
   check_shape("clip", "ids", ids, {ids.dim(0), config_.context});
-  require<ConfigError>(want.skip >= 1 && want.skip <= config_.layers, "clip_skip: expected 1 to ", config_.layers,
-                       ", got ", want.skip);
+  require<ConfigError>(want.skip >= 1 && want.skip <= config_.layers, "clip_skip: expected 1 to ",
+                       config_.layers, ", got ", want.skip);
   const int tap = config_.layers - (want.skip - 1);
   ClipOutput out;
   Tensor x = embed(c, ids);
@@ -146,8 +149,10 @@ void ClipText::backward(const Context& c, const ClipOutput& d, const ClipWant& w
   if (want.pooled) dx = pool_backward(c, d.pooled);
   for (int i = want.pooled ? config_.layers : tap; i-- > 0;) {
     if (i + 1 == tap) {
-      if (dx.defined()) add(c, dx, dx, dhidden);
-      else dx = dhidden;
+      if (dx.defined())
+        add(c, dx, dx, dhidden);
+      else
+        dx = dhidden;
     }
     dx = layers_[i]->backward(c, dx);
   }
@@ -169,7 +174,8 @@ std::int64_t extent(const TensorSource& source, const std::string& name, std::si
 
 ClipTextConfig detect_clip(const TensorSource& source, const std::string& prefix, ClipNaming naming) {
   const bool hf = naming == ClipNaming::hugging_face;
-  const std::string tokens = prefix + (hf ? "text_model.embeddings.token_embedding.weight" : "token_embedding.weight");
+  const std::string tokens =
+      prefix + (hf ? "text_model.embeddings.token_embedding.weight" : "token_embedding.weight");
   const std::string positions =
       prefix + (hf ? "text_model.embeddings.position_embedding.weight" : "positional_embedding");
   const auto layer = [&](int i) {
@@ -184,7 +190,8 @@ ClipTextConfig detect_clip(const TensorSource& source, const std::string& prefix
   while (source.contains(layer(k.layers) + (hf ? ".layer_norm1.weight" : ".ln_1.weight"))) ++k.layers;
   k.heads = static_cast<int>(std::max<std::int64_t>(1, k.width / 64));
   k.activation = hf ? Gelu::quick : Gelu::erf;
-  if (!hf && source.contains(prefix + "text_projection")) k.projection = extent(source, prefix + "text_projection", 1);
+  if (!hf && source.contains(prefix + "text_projection"))
+    k.projection = extent(source, prefix + "text_projection", 1);
   if (hf && source.contains(prefix + "text_projection.weight")) {
     k.projection = extent(source, prefix + "text_projection.weight", 0);
   }

@@ -1,5 +1,6 @@
 // CLIP text encoders: OpenAI ViT-L (SD 1.x, SDXL first), OpenCLIP ViT-H (SD 2.x) and bigG (SDXL second)
-// (Radford et al. 2021; Cherti et al. 2023). Layers carry Hugging Face names ("text_model...."), whatever the file.
+// (Radford et al. 2021; Cherti et al. 2023). Layers carry Hugging Face names ("text_model...."), whatever the
+// file.
 #pragma once
 
 #include <memory>
@@ -25,7 +26,8 @@ struct ClipTextConfig {
 
 // Which of the two spellings a file uses under `prefix`.
 enum class ClipNaming : std::uint8_t { hugging_face, open_clip };
-// Reads sizes off the file. Heads are width / 64; the OpenAI spelling means quick GELU, OpenCLIP's the exact one.
+// Reads sizes off the file. Heads are width / 64; the OpenAI spelling means quick GELU, OpenCLIP's the exact
+// one.
 ClipTextConfig detect_clip(const TensorSource& source, const std::string& prefix, ClipNaming naming);
 
 // What the diffusion model wants from the encoder.

@@ -15,9 +15,11 @@ std::string underscored(std::string path) {
 }  // namespace
 
 TargetKind unet_target_kind(const std::string& p) {
-  if (has(p, ".transformer_blocks.") || p.ends_with(".proj_in") || p.ends_with(".proj_out")) return TargetKind::attention;
+  if (has(p, ".transformer_blocks.") || p.ends_with(".proj_in") || p.ends_with(".proj_out"))
+    return TargetKind::attention;
   if (p.ends_with(".emb_layers.1") || p.ends_with(".skip_connection")) return TargetKind::conv_linear;
-  if (p.ends_with(".in_layers.2") || p.ends_with(".out_layers.3") || p.ends_with(".op") || p.ends_with(".conv")) {
+  if (p.ends_with(".in_layers.2") || p.ends_with(".out_layers.3") || p.ends_with(".op") ||
+      p.ends_with(".conv")) {
     return TargetKind::conv;
   }
   return TargetKind::none;

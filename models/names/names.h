@@ -11,8 +11,8 @@ namespace rankine {
 
 // ---- checkpoints: the model's own spelling -> a file's ----
 
-// LDM U-Net path "input_blocks.4.0.in_layers.2" -> "down_blocks.1.resnets.0.conv1" (diffusers). The argument may end
-// in .weight or .bias. Throws Error for a path that is not of the U-Net.
+// LDM U-Net path "input_blocks.4.0.in_layers.2" -> "down_blocks.1.resnets.0.conv1" (diffusers). The argument
+// may end in .weight or .bias. Throws Error for a path that is not of the U-Net.
 std::string diffusers_unet_name(const UNetConfig& config, const std::string& ldm_path);
 Naming diffusers_unet_naming(const UNetConfig& config, std::string prefix = "");
 
@@ -26,8 +26,8 @@ Naming open_clip_naming(std::string prefix);
 
 // What kind of module a path is, for choosing LoRA targets as kohya's sd-scripts do.
 enum class TargetKind : std::uint8_t {
-  none,         // conv_in, conv_out, time and label embedding, CLIP embeddings: never a target
-  attention,    // every Linear and 1×1 convolution inside a spatial transformer, every Linear of a CLIP layer
+  none,       // conv_in, conv_out, time and label embedding, CLIP embeddings: never a target
+  attention,  // every Linear and 1×1 convolution inside a spatial transformer, every Linear of a CLIP layer
   conv_linear,  // 1×1 shortcut and time projection of a residual block: with lora_conv_rank, at lora_rank
   conv,         // 3×3 convolutions of residual blocks, down- and upsamplers: with lora_conv_rank
 };

@@ -30,7 +30,8 @@ std::string resnet_tail(const std::vector<std::string>& p, std::size_t at) {
                                                                      {"out_layers", "3", "conv2"}}};
   if (p[at] == "skip_connection") return ".conv_shortcut" + rest(p, at + 1);
   for (const auto& row : kTable) {
-    if (p[at] == row[0] && at + 1 < p.size() && p[at + 1] == row[1]) return "." + std::string(row[2]) + rest(p, at + 2);
+    if (p[at] == row[0] && at + 1 < p.size() && p[at + 1] == row[1])
+      return "." + std::string(row[2]) + rest(p, at + 2);
   }
   throw Error("unet names: unknown residual block part in " + rest(p, 0));
 }
@@ -44,7 +45,8 @@ std::string input_name(const UNetConfig& k, const std::vector<std::string>& p) {
   if (i == 0) return "conv_in" + rest(p, 3);
   const int per_level = k.res_blocks + 1;
   const int level = (i - 1) / per_level, j = (i - 1) % per_level;
-  if (p[2] == "0" && p[3] == "op") return numbered("down_blocks", level, "downsamplers", 0) + ".conv" + rest(p, 4);
+  if (p[2] == "0" && p[3] == "op")
+    return numbered("down_blocks", level, "downsamplers", 0) + ".conv" + rest(p, 4);
   if (p[2] == "0") return numbered("down_blocks", level, "resnets", j) + resnet_tail(p, 3);
   return numbered("down_blocks", level, "attentions", j) + rest(p, 3);
 }
@@ -67,12 +69,15 @@ std::string middle_name(const std::vector<std::string>& p) {
 std::string diffusers_unet_name(const UNetConfig& k, const std::string& ldm_path) {
   const std::vector<std::string> p = split(ldm_path);
   require<Error>(p.size() >= 2, "unet names: \"", ldm_path, "\" is not a module path");
-  if (p[0] == "time_embed") return std::string("time_embedding.linear_") + (p[1] == "0" ? "1" : "2") + rest(p, 2);
-  if (p[0] == "label_emb") return std::string("add_embedding.linear_") + (p[2] == "0" ? "1" : "2") + rest(p, 3);
+  if (p[0] == "time_embed")
+    return std::string("time_embedding.linear_") + (p[1] == "0" ? "1" : "2") + rest(p, 2);
+  if (p[0] == "label_emb")
+    return std::string("add_embedding.linear_") + (p[2] == "0" ? "1" : "2") + rest(p, 3);
   if (p[0] == "out") return (p[1] == "0" ? "conv_norm_out" : "conv_out") + rest(p, 2);
   require<Error>(p.size() >= 3, "unet names: \"", ldm_path, "\" is not a module path");
   if (p[0] == "middle_block") return middle_name(p);
-  require<Error>(p.size() >= 4 || ldm_path.starts_with("input_blocks.0"), "unet names: \"", ldm_path, "\" is not a module path");
+  require<Error>(p.size() >= 4 || ldm_path.starts_with("input_blocks.0"), "unet names: \"", ldm_path,
+                 "\" is not a module path");
   if (p[0] == "input_blocks") return input_name(k, p);
   if (p[0] == "output_blocks") return output_name(k, p);
   throw Error("unet names: \"" + ldm_path + "\" is not a module of the U-Net");

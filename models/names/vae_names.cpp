@@ -12,7 +12,8 @@ void replace(std::string& text, std::string_view from, std::string_view to) {
 }
 
 // encoder.down.L. / decoder.up.L. -> encoder.down_blocks.L. / decoder.up_blocks.(levels-1-L).
-void rename_level(std::string& name, std::string_view ldm, std::string_view diffusers, int levels, bool reversed) {
+void rename_level(std::string& name, std::string_view ldm, std::string_view diffusers, int levels,
+                  bool reversed) {
   const auto at = name.find(ldm);
   if (at == std::string::npos) return;
   const auto digits = at + ldm.size(), end = name.find('.', digits);

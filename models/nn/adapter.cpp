@@ -27,8 +27,8 @@ LoraSet::LoraSet(std::string layer, Shape down_row) : layer_(std::move(layer)) {
 
 void LoraSet::add(std::string name, int output, std::int64_t out_features, const LoraSpec& spec) {
   require<ConfigError>(spec.rank >= 1, "lora: rank of ", name, " must be at least 1, got ", spec.rank);
-  require<Error>(members_.empty() || members_.front().spec.dropout == spec.dropout,
-                 "lora: members of ", layer_, " must share their dropout");
+  require<Error>(members_.empty() || members_.front().spec.dropout == spec.dropout, "lora: members of ",
+                 layer_, " must share their dropout");
   LoraMember m{std::move(name), output, spec, total_rank_, {}};
   m.up = {m.name + ".lora_up", Shape{out_features, spec.rank}, spec.up_group, {}, {}};
   members_.push_back(std::move(m));
@@ -72,7 +72,8 @@ void LoraSet::apply_dropout(const Context& c, Tensor& s) const {
     fill(c, mask, 1);
     for (std::int64_t n = 0; n < samples; ++n) {
       Tensor row = mask.slice(n, n + 1);
-      dropout(c, row, row, c.random(purpose(layer_ + ".rank_dropout"), static_cast<std::uint32_t>(n)), drop.rank);
+      dropout(c, row, row, c.random(purpose(layer_ + ".rank_dropout"), static_cast<std::uint32_t>(n)),
+              drop.rank);
     }
     multiply_per_sample(c, s, mask);
   }

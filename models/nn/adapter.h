@@ -1,8 +1,9 @@
 // A low-rank adapter of one layer (LoRA, Hu et al. 2021; LoCon for k×k convolutions).
 //
-//   y = W x + sum over members of scale · up · drop(down · x),   scale = alpha / r, or alpha / sqrt(r) (rsLoRA)
-// The members of a set adapt linears that read the same x; their down matrices are stacked in one parameter, so
-// one product gives all their middles.
+//   y = W x + sum over members of scale · up · drop(down · x),   scale = alpha / r, or alpha / sqrt(r)
+//   (rsLoRA)
+// The members of a set adapt linears that read the same x; their down matrices are stacked in one parameter,
+// so one product gives all their middles.
 #pragma once
 
 #include <memory>
@@ -57,7 +58,8 @@ class LoraSet {
   Tensor down_value(const LoraMember& m) const { return down_.value.slice(m.first, m.first + m.spec.rank); }
   std::vector<Param*> params();
 
-  // down ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)) (Kaiming with a = sqrt 5), up = 0. A function of seed and member name.
+  // down ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)) (Kaiming with a = sqrt 5), up = 0. A function of seed and
+  // member name.
   void init(const Context& c, std::uint64_t seed);
 
   // A user's strength at sampling time; 1 in training.

@@ -7,7 +7,10 @@
 namespace rankine {
 
 Conv2d::Conv2d(std::string path, std::int64_t in, std::int64_t out, Window window)
-    : path_(std::move(path)), in_(in), out_(out), window_(window),
+    : path_(std::move(path)),
+      in_(in),
+      out_(out),
+      window_(window),
       weight_(path_ + ".weight", {out, window.size, window.size, in}, WeightKind::matrix, FileLayout::conv),
       bias_(path_ + ".bias", {out}, WeightKind::vector) {}
 
@@ -39,8 +42,10 @@ Tensor Conv2d::forward(const Context& c, const Tensor& x) {
     middles.push_back(s);
   }
   // Without a saved input, backward still has to know how large it was: a strided window forgets the odd row.
-  if (needs_input()) save(c, this, path_, Saved{x, std::move(middles)});
-  else save(c, this, path_, InputShape{{x.dim(0), x.dim(1), x.dim(2), x.dim(3)}});
+  if (needs_input())
+    save(c, this, path_, Saved{x, std::move(middles)});
+  else
+    save(c, this, path_, InputShape{{x.dim(0), x.dim(1), x.dim(2), x.dim(3)}});
   return y;
 }
 

@@ -13,7 +13,7 @@ class Conv2d {
  public:
   Conv2d(std::string path, std::int64_t in, std::int64_t out, Window window = {});
 
-  Tensor forward(const Context& c, const Tensor& x);         // (N, H, W, in) -> (N, H', W', out)
+  Tensor forward(const Context& c, const Tensor& x);  // (N, H, W, in) -> (N, H', W', out)
   Tensor backward(const Context& c, const Tensor& dy) { return *run_backward(c, dy, true); }
   // Weight and adapter gradients only: for the first layer, whose input nobody trains.
   void backward_weights(const Context& c, const Tensor& dy) { run_backward(c, dy, false); }

@@ -1,9 +1,9 @@
 // Leaves without weights: activations and the attention product. Each saves only what its backward reads.
 #pragma once
 
+#include "engine/tape/tape.h"
 #include "kernels/activation/activation.h"
 #include "kernels/attention/attention.h"
-#include "engine/tape/tape.h"
 
 namespace rankine {
 

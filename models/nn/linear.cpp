@@ -67,12 +67,13 @@ void SharedLinear::weight_gradients(const Context& c, const std::vector<Tensor>&
   }
 }
 
-void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& dys, const std::vector<Tensor>& dmiddles,
-                                  Tensor& dx, Write write) {
+void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& dys,
+                                  const std::vector<Tensor>& dmiddles, Tensor& dx, Write write) {
   // The low-rank part of every output sits in the shared dS, so it joins the product of the last output only.
   std::vector<LowRankTerm> terms;
   const std::vector<LoraSet*> sets = active_sets(c);
-  for (std::size_t k = 0; k < sets.size(); ++k) terms.push_back({dmiddles[k], 0, sets[k]->down().value, 1.0F});
+  for (std::size_t k = 0; k < sets.size(); ++k)
+    terms.push_back({dmiddles[k], 0, sets[k]->down().value, 1.0F});
   for (int i = 0; i < outputs(); ++i) {
     const bool last = i + 1 == outputs();
     lowrank_linear_adjoint(c, dx, dys[i], weights_[i].value(), last ? terms : std::vector<LowRankTerm>{},

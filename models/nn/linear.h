@@ -1,5 +1,6 @@
-// Linear maps that read one input: y_i = x W_iᵀ + b_i + adapters. One output is a plain Linear; to_q, to_k, to_v of an
-// attention are three outputs of one SharedLinear, so their adapters share the middle S = x [A_q; A_k; A_v]ᵀ.
+// Linear maps that read one input: y_i = x W_iᵀ + b_i + adapters. One output is a plain Linear; to_q, to_k,
+// to_v of an attention are three outputs of one SharedLinear, so their adapters share the middle S = x [A_q;
+// A_k; A_v]ᵀ.
 #pragma once
 
 #include <string>
@@ -44,8 +45,8 @@ class SharedLinear {
   bool needs_input() const;
   void run_backward(const Context& c, const std::vector<Tensor>& dys, Tensor* dx, Write write);
   std::vector<Tensor> adapter_gradients(const Context& c, const std::vector<Tensor>& dys, const Saved& saved);
-  void input_gradient(const Context& c, const std::vector<Tensor>& dys, const std::vector<Tensor>& dmiddles, Tensor& dx,
-                      Write write);
+  void input_gradient(const Context& c, const std::vector<Tensor>& dys, const std::vector<Tensor>& dmiddles,
+                      Tensor& dx, Write write);
   void weight_gradients(const Context& c, const std::vector<Tensor>& dys, const Tensor& x);
   std::vector<LoraSet*> active_sets(const Context& c);
 
@@ -59,7 +60,8 @@ class SharedLinear {
 // One output.
 class Linear {
  public:
-  Linear(std::string path, std::int64_t in, std::int64_t out, bool bias = true, FileLayout layout = FileLayout::same)
+  Linear(std::string path, std::int64_t in, std::int64_t out, bool bias = true,
+         FileLayout layout = FileLayout::same)
       : shared_(in, {{std::move(path), out, bias}}, layout) {}
   Tensor forward(const Context& c, const Tensor& x) { return shared_.forward(c, x)[0]; }
   Tensor backward(const Context& c, const Tensor& dy) { return shared_.backward(c, {dy}); }

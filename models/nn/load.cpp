@@ -20,7 +20,8 @@ DType memory_dtype(const Weight& w, FileDType file) {
   return DType::f32;
 }
 
-// True when a file tensor of `found` shape holds the weight's elements, a 1×1 convolution standing for a Linear.
+// True when a file tensor of `found` shape holds the weight's elements, a 1×1 convolution standing for a
+// Linear.
 bool shape_fits(const Weight& w, const WeightOrigin& o, std::vector<std::int64_t> found) {
   std::vector<std::int64_t> want = file_shape(w);
   if (o.transposed && want.size() == 2) std::swap(want[0], want[1]);
@@ -45,7 +46,8 @@ void reorder_conv(const std::byte* from, std::byte* to, const Shape& memory, std
 void transpose(const std::byte* from, std::byte* to, const Shape& memory, std::size_t size) {
   const std::int64_t rows = memory[0], cols = memory[1];
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t k = 0; k < cols; ++k) std::memcpy(to + (r * cols + k) * size, from + (k * rows + r) * size, size);
+    for (std::int64_t k = 0; k < cols; ++k)
+      std::memcpy(to + (r * cols + k) * size, from + (k * rows + r) * size, size);
   }
 }
 
@@ -58,16 +60,21 @@ Naming prefixed(std::string prefix) {
 std::vector<std::int64_t> file_shape(const Weight& w) {
   const Shape& s = w.shape();
   switch (w.layout()) {
-    case FileLayout::conv: return {s[0], s[3], s[1], s[2]};
-    case FileLayout::conv_1x1: return {s[0], s[1], 1, 1};
-    case FileLayout::same: break;
+    case FileLayout::conv:
+      return {s[0], s[3], s[1], s[2]};
+    case FileLayout::conv_1x1:
+      return {s[0], s[1], 1, 1};
+    case FileLayout::same:
+      break;
   }
   return {s.dims().begin(), s.dims().end()};
 }
 
 std::vector<float> to_file_order(const Tensor& value, FileLayout layout) {
   TensorInfo info;
-  info.dtype = value.dtype() == DType::f16 ? FileDType::f16 : value.dtype() == DType::bf16 ? FileDType::bf16 : FileDType::f32;
+  info.dtype = value.dtype() == DType::f16    ? FileDType::f16
+               : value.dtype() == DType::bf16 ? FileDType::bf16
+                                              : FileDType::f32;
   info.shape = {value.numel()};
   info.bytes = {static_cast<const std::byte*>(value.raw()), value.bytes()};
   std::vector<float> memory(static_cast<std::size_t>(value.numel()));
@@ -104,9 +111,12 @@ void WeightLoader::weight(Weight& w) {
       from = info.bytes.data() + origin.part * count * size;
     }
     auto* to = static_cast<std::byte*>(value.raw());
-    if (w.layout() == FileLayout::conv) reorder_conv(from, to, w.shape(), size);
-    else if (origin.transposed) transpose(from, to, w.shape(), size);
-    else std::memcpy(to, from, count * size);
+    if (w.layout() == FileLayout::conv)
+      reorder_conv(from, to, w.shape(), size);
+    else if (origin.transposed)
+      transpose(from, to, w.shape(), size);
+    else
+      std::memcpy(to, from, count * size);
   }
   w.set_value(std::move(value));
 }

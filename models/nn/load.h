@@ -17,14 +17,14 @@ struct WeightOrigin {
 using Naming = std::function<WeightOrigin(const Weight&)>;
 Naming prefixed(std::string prefix);  // name = prefix + path
 
-// Gives every weight of `model` its value. Matrices stay in the file's float type (f64 and 8-bit floats become f32);
-// vectors become fp32. On a plan device memory is accounted and nothing is read.
-// Throws DataError naming file, tensor, expected and found shape.
+// Gives every weight of `model` its value. Matrices stay in the file's float type (f64 and 8-bit floats
+// become f32); vectors become fp32. On a plan device memory is accounted and nothing is read. Throws
+// DataError naming file, tensor, expected and found shape.
 template <class Model>
 void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming);
 
-// Random weights for a model made from nothing: matrices U(±1/sqrt(fan_in)), gains 1, biases 0, and 0 for the paths
-// that `is_zero` names (the last layer of each residual branch, as the reference models start).
+// Random weights for a model made from nothing: matrices U(±1/sqrt(fan_in)), gains 1, biases 0, and 0 for the
+// paths that `is_zero` names (the last layer of each residual branch, as the reference models start).
 template <class Model>
 void init_weights(const Context& c, Model& model, std::uint64_t seed, DType matrices,
                   const std::function<bool(const std::string&)>& is_zero);
@@ -47,7 +47,8 @@ class WeightLoader final : public ModelVisitor {
 
 class WeightInitialiser final : public ModelVisitor {
  public:
-  WeightInitialiser(const Context& c, std::uint64_t seed, DType matrices, std::function<bool(const std::string&)> is_zero)
+  WeightInitialiser(const Context& c, std::uint64_t seed, DType matrices,
+                    std::function<bool(const std::string&)> is_zero)
       : c_(c), seed_(seed), matrices_(matrices), is_zero_(std::move(is_zero)) {}
   void weight(Weight& w) override;
 

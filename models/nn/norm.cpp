@@ -5,7 +5,9 @@
 namespace rankine {
 
 LayerNorm::LayerNorm(std::string path, std::int64_t channels, float eps)
-    : path_(std::move(path)), eps_(eps), gain_(path_ + ".weight", {channels}, WeightKind::vector),
+    : path_(std::move(path)),
+      eps_(eps),
+      gain_(path_ + ".weight", {channels}, WeightKind::vector),
       bias_(path_ + ".bias", {channels}, WeightKind::vector) {}
 
 void LayerNorm::visit(ModelVisitor& v) {
@@ -30,7 +32,9 @@ Tensor LayerNorm::backward(const Context& c, const Tensor& dy) {
 }
 
 GroupNorm::GroupNorm(std::string path, std::int64_t channels, GroupNormSpec spec)
-    : path_(std::move(path)), spec_(spec), gain_(path_ + ".weight", {channels}, WeightKind::vector),
+    : path_(std::move(path)),
+      spec_(spec),
+      gain_(path_ + ".weight", {channels}, WeightKind::vector),
       bias_(path_ + ".bias", {channels}, WeightKind::vector) {}
 
 void GroupNorm::visit(ModelVisitor& v) {
@@ -49,7 +53,8 @@ Tensor GroupNorm::forward(const Context& c, const Tensor& x) {
 Tensor GroupNorm::backward(const Context& c, const Tensor& dy) {
   const Saved s = restore<Saved>(c, this, path_);
   if (gain_.trained()) {
-    group_norm_param_grad(c, {gain_.grad(), bias_.grad()}, dy, s.x, s.stats, gain_.value(), bias_.value(), spec_);
+    group_norm_param_grad(c, {gain_.grad(), bias_.grad()}, dy, s.x, s.stats, gain_.value(), bias_.value(),
+                          spec_);
   }
   Tensor dx = c.like(dy, "dx");
   group_norm_backward(c, dx, dy, s.x, s.stats, gain_.value(), bias_.value(), spec_);

@@ -1,7 +1,8 @@
 // One stored tensor of a model: frozen by default, or trained in full.
 //
-// A frozen weight is data of a linear map and has no gradient to forget. Under `method: full` the same weight becomes
-// a view of the parameter arena: layers read value() either way and add to grad() only when trained().
+// A frozen weight is data of a linear map and has no gradient to forget. Under `method: full` the same weight
+// becomes a view of the parameter arena: layers read value() either way and add to grad() only when
+// trained().
 #pragma once
 
 #include <string>
@@ -13,15 +14,15 @@ namespace rankine {
 
 // How a file orders the elements of a weight that memory holds as `shape`.
 enum class FileLayout : std::uint8_t {
-  same,        // identical
-  conv,        // file (out, in, kh, kw); memory (out, kh, kw, in)
-  conv_1x1,    // file (out, in, 1, 1) or (out, in); memory (out, in): a pointwise convolution is a Linear
+  same,      // identical
+  conv,      // file (out, in, kh, kw); memory (out, kh, kw, in)
+  conv_1x1,  // file (out, in, 1, 1) or (out, in); memory (out, in): a pointwise convolution is a Linear
 };
 
 // What the numbers are used for decides how they may be stored.
 enum class WeightKind : std::uint8_t {
-  matrix,   // operand of a product: stays in the file's float type
-  vector,   // gain, bias, embedding of positions: fp32 in memory
+  matrix,  // operand of a product: stays in the file's float type
+  vector,  // gain, bias, embedding of positions: fp32 in memory
 };
 
 class Weight {
@@ -29,7 +30,9 @@ class Weight {
   Weight(std::string path, Shape shape, WeightKind kind, FileLayout layout = FileLayout::same)
       : path_(std::move(path)), shape_(shape), kind_(kind), layout_(layout) {}
 
-  const std::string& path() const { return path_; }  // name in the model's own spelling, ends in .weight or .bias
+  const std::string& path() const {
+    return path_;
+  }  // name in the model's own spelling, ends in .weight or .bias
   const Shape& shape() const { return shape_; }
   WeightKind kind() const { return kind_; }
   FileLayout layout() const { return layout_; }

@@ -27,10 +27,14 @@ std::optional<LoraSpec> LoraPlan::choose(const LoraTarget& t) const {
   }
   if (t.text_encoder) return t.kind == TargetKind::attention ? text_encoder : std::nullopt;
   switch (t.kind) {
-    case TargetKind::attention: return unet;
-    case TargetKind::conv_linear: return conv ? std::optional(unet) : std::nullopt;
-    case TargetKind::conv: return conv;
-    case TargetKind::none: break;
+    case TargetKind::attention:
+      return unet;
+    case TargetKind::conv_linear:
+      return conv ? std::optional(unet) : std::nullopt;
+    case TargetKind::conv:
+      return conv;
+    case TargetKind::none:
+      break;
   }
   return std::nullopt;
 }
@@ -38,12 +42,14 @@ std::optional<LoraSpec> LoraPlan::choose(const LoraTarget& t) const {
 // Walks one model and hangs adapter sets on its layers.
 class LoraNetwork::Attacher final : public ModelVisitor {
  public:
-  Attacher(LoraNetwork& network, const LoraChooser& choose, Speller spell, TargetKind (*kind)(const std::string&), bool text)
+  Attacher(LoraNetwork& network, const LoraChooser& choose, Speller spell,
+           TargetKind (*kind)(const std::string&), bool text)
       : network_(network), choose_(choose), spell_(std::move(spell)), kind_(kind), text_(text) {}
 
   void linear(SharedLinear& layer) override {
     auto set = std::make_unique<LoraSet>(layer.path(0), Shape{layer.in_features()});
-    for (int i = 0; i < layer.outputs(); ++i) add(*set, layer.path(i), i, layer.out_features(i), layer.layout());
+    for (int i = 0; i < layer.outputs(); ++i)
+      add(*set, layer.path(i), i, layer.out_features(i), layer.layout());
     keep(std::move(set), layer.adapters());
   }
   void conv(Conv2d& layer) override {

@@ -1,5 +1,5 @@
-// All adapters of one run: attaches LoRA to the modules of a model, gives their parameters to the arena, and turns
-// them into adapter files and back. Models never mention it.
+// All adapters of one run: attaches LoRA to the modules of a model, gives their parameters to the arena, and
+// turns them into adapter files and back. Models never mention it.
 #pragma once
 
 #include <functional>
@@ -27,9 +27,9 @@ using LoraChooser = std::function<std::optional<LoraSpec>(const LoraTarget&)>;
 // What a training configuration asks for; `choose` follows kohya's default targets.
 struct LoraPlan {
   LoraSpec unet;
-  std::optional<LoraSpec> conv;          // 3×3 convolutions; also switches on the conv_linear targets, at `unet`
+  std::optional<LoraSpec> conv;  // 3×3 convolutions; also switches on the conv_linear targets, at `unet`
   std::optional<LoraSpec> text_encoder;
-  std::vector<std::string> patterns;     // when not empty: only modules whose name or path contains one of them
+  std::vector<std::string> patterns;  // when not empty: only modules whose name or path contains one of them
   std::optional<LoraSpec> choose(const LoraTarget& target) const;
 };
 
@@ -51,8 +51,8 @@ class LoraNetwork {
 
   // Modules in attachment order, down and up in file shapes; alpha so that alpha / rank is the scale.
   std::vector<AdapterModule> to_file() const;
-  // Copies the file's matrices in. Throws DataError listing modules of the file that no layer took, modules that the
-  // file lacks, and shapes that differ.
+  // Copies the file's matrices in. Throws DataError listing modules of the file that no layer took, modules
+  // that the file lacks, and shapes that differ.
   void from_file(const AdapterFile& file);
 
  private:

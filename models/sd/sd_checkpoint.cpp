@@ -42,18 +42,10 @@ SdFamily family_of(const UNetConfig& unet) {
   return name == "sdxl" ? SdFamily::sdxl : name == "sd_v2" ? SdFamily::sd_v2 : SdFamily::sd_v1;
 }
 
-SdTextEncoder encoder(const std::shared_ptr<const TensorSource>& source, const std::string& prefix, ClipNaming naming,
-                      ClipWant want, std::int32_t pad) {
+SdTextEncoder encoder(const std::shared_ptr<const TensorSource>& source, const std::string& prefix,
+                      ClipNaming naming, ClipWant want, std::int32_t pad) {
   const Naming names = naming == ClipNaming::hugging_face ? prefixed(prefix) : open_clip_naming(prefix);
   return {detect_clip(*source, prefix, naming), {source, names}, want, pad};
-}
-
-// Early SD 1 files lack the "text_model." level of the Hugging Face names.
-Naming without_text_model(std::string prefix) {
-  return [prefix = std::move(prefix)](const Weight& w) {
-    static const std::string kLevel = "text_model.";
-    return WeightOrigin{prefix + (w.path().starts_with(kLevel) ? w.path().substr(kLevel.size()) : w.path())};
-  };
 }
 
 constexpr ClipWant kLastNormed{1, true, false};
@@ -73,7 +65,8 @@ void find_text_encoders(SdCheckpoint& k, const std::shared_ptr<const TensorSourc
   } else if (file->contains(hf + "text_model.embeddings.token_embedding.weight")) {
     k.text_encoders.push_back(encoder(file, hf, ClipNaming::hugging_face, kLastNormed, -1));
   } else if (file->contains(hf + "embeddings.token_embedding.weight")) {
-    throw DataError(join(file->describe(), ": the text encoder uses the early names without \"text_model.\"; convert the ",
+    throw DataError(join(file->describe(),
+                         ": the text encoder uses the early names without \"text_model.\"; convert the ",
                          "file with its keys renamed to ", hf, "text_model.…"));
   } else {
     throw DataError(join(file->describe(), ": no text encoder found under ", hf, " or ", open));
@@ -87,8 +80,9 @@ int number_in(const TensorSource& source, const char* key, int fallback, int low
   int value = 0;
   const char* end = it->second.data() + it->second.size();
   const auto [at, error] = std::from_chars(it->second.data(), end, value);
-  require<DataError>(error == std::errc() && at == end && value >= low && value <= high, source.describe(), ": metadata ", key,
-                     ": expected a number from ", low, " to ", high, ", got \"", it->second, "\"");
+  require<DataError>(error == std::errc() && at == end && value >= low && value <= high, source.describe(),
+                     ": metadata ", key, ": expected a number from ", low, " to ", high, ", got \"",
+                     it->second, "\"");
   return value;
 }
 
@@ -126,12 +120,14 @@ nlohmann::json read_json(const fs::path& path) {
 }
 
 std::shared_ptr<const TensorSource> open_component(const fs::path& folder, const char* stem) {
-  for (const std::string& name : {std::string(stem) + ".safetensors", std::string(stem) + ".fp16.safetensors"}) {
+  for (const std::string& name :
+       {std::string(stem) + ".safetensors", std::string(stem) + ".fp16.safetensors"}) {
     if (fs::exists(folder / name)) return std::make_shared<const SafetensorsFile>(folder / name);
   }
   const fs::path index = folder / (std::string(stem) + ".safetensors.index.json");
   if (fs::exists(index)) return std::make_shared<const ShardedSafetensors>(index);
-  throw DataError(join(folder.string(), ": expected ", stem, ".safetensors (or its sharded index); .bin files are not read"));
+  throw DataError(join(folder.string(), ": expected ", stem,
+                       ".safetensors (or its sharded index); .bin files are not read"));
 }
 
 // A field that is one number or one per level.
@@ -165,7 +161,8 @@ UNetConfig unet_from_json(const nlohmann::json& j) {
   const bool same = std::all_of(heads.begin(), heads.end(), [&](int h) { return h == heads[0]; });
   c.num_heads = same ? heads[0] : 0;
   c.head_dim = same ? 0 : channels[0] / heads[0];
-  if (j.contains("projection_class_embeddings_input_dim") && j["projection_class_embeddings_input_dim"].is_number()) {
+  if (j.contains("projection_class_embeddings_input_dim") &&
+      j["projection_class_embeddings_input_dim"].is_number()) {
     c.adm_channels = j["projection_class_embeddings_input_dim"].get<int>();
   }
   return c;
@@ -205,8 +202,10 @@ SdCheckpoint open_folder(const fs::path& path) {
     k.text_encoders.push_back(folder_encoder(path / "text_encoder", kPenultimate, -1));
     k.text_encoders.push_back(folder_encoder(path / "text_encoder_2", kPenultimatePooled, 0));
   } else {
-    // A diffusers folder of SD 2 has already dropped the last layer: its last hidden state is LDM's penultimate.
-    k.text_encoders.push_back(folder_encoder(path / "text_encoder", kLastNormed, k.family == SdFamily::sd_v2 ? 0 : -1));
+    // A diffusers folder of SD 2 has already dropped the last layer: its last hidden state is LDM's
+    // penultimate.
+    k.text_encoders.push_back(
+        folder_encoder(path / "text_encoder", kLastNormed, k.family == SdFamily::sd_v2 ? 0 : -1));
   }
   const fs::path scheduler = path / "scheduler" / "scheduler_config.json";
   if (fs::exists(scheduler)) {
@@ -221,9 +220,12 @@ SdCheckpoint open_folder(const fs::path& path) {
 
 std::string_view name_of(SdFamily family) {
   switch (family) {
-    case SdFamily::sd_v1: return "sd_v1";
-    case SdFamily::sd_v2: return "sd_v2";
-    case SdFamily::sdxl: return "sdxl";
+    case SdFamily::sd_v1:
+      return "sd_v1";
+    case SdFamily::sd_v2:
+      return "sd_v2";
+    case SdFamily::sdxl:
+      return "sdxl";
   }
   return "?";
 }
@@ -252,8 +254,8 @@ SdCheckpoint published_sizes(SdFamily family) {
 
 void replace_vae(SdCheckpoint& k, const fs::path& path) {
   const bool folder = fs::is_directory(path);
-  const std::shared_ptr<const TensorSource> source =
-      folder ? open_component(path, "diffusion_pytorch_model") : std::make_shared<const SafetensorsFile>(path);
+  const std::shared_ptr<const TensorSource> source = folder ? open_component(path, "diffusion_pytorch_model")
+                                                            : std::make_shared<const SafetensorsFile>(path);
   const bool diffusers = source->contains("encoder.down_blocks.0.resnets.0.conv1.weight");
   if (diffusers) {
     // The same layer counts as LDM, read under its own spelling.
@@ -266,7 +268,8 @@ void replace_vae(SdCheckpoint& k, const fs::path& path) {
     config.latent_channels = static_cast<int>(source->at("encoder.conv_out.weight").shape.at(0)) / 2;
     config.channel_mult.clear();
     for (; source->contains(block(levels, 0)); ++levels) {
-      config.channel_mult.push_back(static_cast<int>(source->at(block(levels, 0)).shape.at(0)) / config.channels);
+      config.channel_mult.push_back(static_cast<int>(source->at(block(levels, 0)).shape.at(0)) /
+                                    config.channels);
     }
     while (source->contains(block(0, blocks))) ++blocks;
     config.res_blocks = blocks;

@@ -1,5 +1,5 @@
-// Opens a Stable Diffusion model, as one file or as a diffusers folder, and recognises what it is from its own keys
-// and shapes. Nothing is loaded yet.
+// Opens a Stable Diffusion model, as one file or as a diffusers folder, and recognises what it is from its
+// own keys and shapes. Nothing is loaded yet.
 #pragma once
 
 #include <filesystem>
@@ -28,8 +28,8 @@ struct SdComponent {
 struct SdTextEncoder {
   ClipTextConfig config;
   SdComponent at;
-  ClipWant want;             // the family's rule; clip_skip changes `skip` of SD 1.x
-  std::int32_t pad_token;    // id that fills a prompt up to 77; -1: the end-of-text token
+  ClipWant want;           // the family's rule; clip_skip changes `skip` of SD 1.x
+  std::int32_t pad_token;  // id that fills a prompt up to 77; -1: the end-of-text token
 };
 
 struct SdCheckpoint {
@@ -42,22 +42,23 @@ struct SdCheckpoint {
   std::vector<SdTextEncoder> text_encoders;
   float latent_scale = 0.18215F;  // latents = posterior sample × this
   Prediction prediction = Prediction::epsilon;
-  int native_side = 512;          // pixels the model was made for
-  std::string merges;             // BPE merges that came with the model; empty when it has none
+  int native_side = 512;  // pixels the model was made for
+  std::string merges;     // BPE merges that came with the model; empty when it has none
 };
 
-// `path`: a .safetensors file with the keys of v1-5-pruned, v2-1 or sd_xl_base, or a folder with model_index.json.
-// Throws DataError saying what is missing and what is supported.
+// `path`: a .safetensors file with the keys of v1-5-pruned, v2-1 or sd_xl_base, or a folder with
+// model_index.json. Throws DataError saying what is missing and what is supported.
 SdCheckpoint open_sd_checkpoint(const std::filesystem::path& path);
 
 // The published sizes of a family without any weights: for plans and benchmarks.
 SdCheckpoint published_sizes(SdFamily family);
 
-// Another VAE file (single-file keys with or without "first_stage_model.", or diffusers keys) in place of the model's.
+// Another VAE file (single-file keys with or without "first_stage_model.", or diffusers keys) in place of the
+// model's.
 void replace_vae(SdCheckpoint& checkpoint, const std::filesystem::path& path);
 
-// Metadata of single files written by this engine: what a small model's weights do not show and published ones need not
-// say. Absent keys mean the family's own values.
+// Metadata of single files written by this engine: what a small model's weights do not show and published
+// ones need not say. Absent keys mean the family's own values.
 inline constexpr const char* kMergesKey = "rankine.tokenizer.merges";
 inline constexpr const char* kNativeSideKey = "rankine.native_side";
 inline constexpr const char* kNormGroupsKey = "rankine.norm_groups";

@@ -20,12 +20,13 @@ constexpr int kSizeNumbers = 6, kSizeWidth = 256;
 Tensor TextConditioner::token_ids(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
                                   std::int32_t pad) const {
   const std::int64_t windows = max_tokens / kMiddle;
-  Tensor ids(c.memory(), {static_cast<std::int64_t>(prompts.size()) * windows, kWindow}, DType::i32, Account::activations,
-             "token ids");
+  Tensor ids(c.memory(), {static_cast<std::int64_t>(prompts.size()) * windows, kWindow}, DType::i32,
+             Account::activations, "token ids");
   if (c.planning()) return ids;
   auto* out = ids.data<std::int32_t>();
   for (const std::string& prompt : prompts) {
-    const PromptTokens tokens = tokenize_prompt(*tokenizer, prompt, max_tokens, pad < 0 ? tokenizer->eos() : pad);
+    const PromptTokens tokens =
+        tokenize_prompt(*tokenizer, prompt, max_tokens, pad < 0 ? tokenizer->eos() : pad);
     for (const auto& window : tokens.windows) out = std::copy(window.begin(), window.end(), out);
   }
   return ids;
@@ -43,7 +44,8 @@ Tensor TextConditioner::join_windows(const Context& c, const Tensor& hidden, std
   };
   for (std::int64_t n = 0; n < prompts; ++n) {
     put(n * length, n * windows * kWindow, 1);
-    for (std::int64_t w = 0; w < windows; ++w) put(n * length + 1 + w * kMiddle, (n * windows + w) * kWindow + 1, kMiddle);
+    for (std::int64_t w = 0; w < windows; ++w)
+      put(n * length + 1 + w * kMiddle, (n * windows + w) * kWindow + 1, kMiddle);
     put((n + 1) * length - 1, (n + 1) * windows * kWindow - 1, 1);
   }
   return joined;
@@ -60,7 +62,8 @@ Tensor TextConditioner::split_windows(const Context& c, const Tensor& djoined, s
   };
   for (std::int64_t n = 0; n < prompts; ++n) {
     take(n * windows * kWindow, n * length, 1);
-    for (std::int64_t w = 0; w < windows; ++w) take((n * windows + w) * kWindow + 1, n * length + 1 + w * kMiddle, kMiddle);
+    for (std::int64_t w = 0; w < windows; ++w)
+      take((n * windows + w) * kWindow + 1, n * length + 1 + w * kMiddle, kMiddle);
     take((n + 1) * windows * kWindow - 1, (n + 1) * length - 1, 1);
   }
   return d;
@@ -71,12 +74,14 @@ namespace {
 // [pooled | E(original_h) E(original_w) E(crop_top) E(crop_left) E(target_h) E(target_w)]
 Tensor size_vector(const Context& c, const Tensor& pooled, const std::vector<SizeCondition>& sizes) {
   const std::int64_t n = pooled.dim(0);
-  require<Error>(static_cast<std::int64_t>(sizes.size()) == n, "text conditioning: ", n, " prompts, ", sizes.size(), " sizes");
+  require<Error>(static_cast<std::int64_t>(sizes.size()) == n, "text conditioning: ", n, " prompts, ",
+                 sizes.size(), " sizes");
   Tensor numbers = c.empty({n * kSizeNumbers}, "sizes");
   if (!c.planning()) {
     float* out = numbers.data<float>();
     for (const SizeCondition& s : sizes) {
-      for (const float v : {s.original_h, s.original_w, s.crop_top, s.crop_left, s.target_h, s.target_w}) *out++ = v;
+      for (const float v : {s.original_h, s.original_w, s.crop_top, s.crop_left, s.target_h, s.target_w})
+        *out++ = v;
     }
   }
   Tensor embedded = c.empty({n * kSizeNumbers, kSizeWidth}, "size embedding");
@@ -88,8 +93,8 @@ Tensor size_vector(const Context& c, const Tensor& pooled, const std::vector<Siz
 
 }  // namespace
 
-Conditioning TextConditioner::forward(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
-                                      const std::vector<SizeCondition>& sizes) {
+Conditioning TextConditioner::forward(const Context& c, const std::vector<std::string>& prompts,
+                                      int max_tokens, const std::vector<SizeCondition>& sizes) {
   const auto n = static_cast<std::int64_t>(prompts.size());
   Conditioning out;
   Tensor pooled;
@@ -157,8 +162,9 @@ StableDiffusion::StableDiffusion(SdCheckpoint checkpoint, std::shared_ptr<const 
   text.tokenizer = std::move(tokenizer);
   text.adm_channels = checkpoint_.unet_config.adm_channels;
   for (const SdTextEncoder& e : checkpoint_.text_encoders) {
-    require<DataError>(text.tokenizer->vocab_size() <= e.config.vocab, "the tokenizer has ", text.tokenizer->vocab_size(),
-                       " tokens, the text encoder's table only ", e.config.vocab);
+    require<DataError>(text.tokenizer->vocab_size() <= e.config.vocab, "the tokenizer has ",
+                       text.tokenizer->vocab_size(), " tokens, the text encoder's table only ",
+                       e.config.vocab);
     text.encoders.push_back({std::make_unique<ClipText>(e.config), e.want, e.pad_token});
   }
 }
@@ -174,9 +180,10 @@ void StableDiffusion::load(const Context& c) {
 
 namespace {
 
-// A fresh VAE passes a coarse picture from the first step: its maps outside residual branches start as 0.3 of the usual
-// noise plus the identity on their middle tap, and the posterior starts narrow, so that its own noise does not drown the
-// first means. Without this the example's autoencoder stays grey for thousands of steps.
+// A fresh VAE passes a coarse picture from the first step: its maps outside residual branches start as 0.3 of
+// the usual noise plus the identity on their middle tap, and the posterior starts narrow, so that its own
+// noise does not drown the first means. Without this the example's autoencoder stays grey for thousands of
+// steps.
 class NearIdentity final : public ModelVisitor {
  public:
   explicit NearIdentity(const Context& c) : c_(c) {}
@@ -191,7 +198,8 @@ class NearIdentity final : public ModelVisitor {
 
  private:
   static bool is_straight(const std::string& path) {
-    for (const char* name : {"conv_in.weight", "conv_out.weight", "sample.conv.weight", "nin_shortcut.weight", "quant_conv.weight"}) {
+    for (const char* name : {"conv_in.weight", "conv_out.weight", "sample.conv.weight", "nin_shortcut.weight",
+                             "quant_conv.weight"}) {
       if (path.ends_with(name)) return true;
     }
     return false;
@@ -211,7 +219,8 @@ class NearIdentity final : public ModelVisitor {
 
 void StableDiffusion::init(const Context& c, std::uint64_t seed, DType matrices) {
   const auto nothing = [](const std::string&) { return false; };
-  // Residual branches start at zero: a fresh deep model is then nearly linear and learns evenly from the first step.
+  // Residual branches start at zero: a fresh deep model is then nearly linear and learns evenly from the
+  // first step.
   const auto last_of_branch = [](const std::string& path) {
     return path.ends_with("out_layers.3.weight") || path.ends_with(".proj_out.weight") ||
            path.ends_with(".conv2.weight") || path == "out.2.weight";
@@ -248,7 +257,8 @@ class WeightCollector final : public ModelVisitor {
   void weight(Weight& w) override {
     std::vector<float> values = to_file_order(w.value(), w.layout());
     apply_latent_gain(w.path(), values, options_.latent_gain);
-    out_.push_back(tensor_to_write(prefix_ + w.path(), file_shape(w), values, options_.half ? FileDType::f16 : FileDType::f32));
+    out_.push_back(tensor_to_write(prefix_ + w.path(), file_shape(w), values,
+                                   options_.half ? FileDType::f16 : FileDType::f32));
   }
 
  private:
@@ -286,7 +296,8 @@ Tensor StableDiffusion::decode(const Context& c, const Tensor& latents) {
 
 void StableDiffusion::set_clip_skip(int skip) {
   if (skip == 1) return;
-  require<ConfigError>(family() != SdFamily::sdxl, "clip_skip: has no meaning for SDXL, which always uses the penultimate layer");
+  require<ConfigError>(family() != SdFamily::sdxl,
+                       "clip_skip: has no meaning for SDXL, which always uses the penultimate layer");
   for (TextConditioner::Encoder& e : text.encoders) e.want.skip = skip;
 }
 

@@ -33,9 +33,11 @@ class TextConditioner {
   };
 
   // Token ids of a batch of prompts for one encoder: (N·windows, 77) i32.
-  Tensor token_ids(const Context& c, const std::vector<std::string>& prompts, int max_tokens, std::int32_t pad) const;
+  Tensor token_ids(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
+                   std::int32_t pad) const;
 
-  // max_tokens is 75, 150 or 225; longer prompts are cut. `sizes` has one entry per prompt for SDXL, else is ignored.
+  // max_tokens is 75, 150 or 225; longer prompts are cut. `sizes` has one entry per prompt for SDXL, else is
+  // ignored.
   Conditioning forward(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
                        const std::vector<SizeCondition>& sizes);
   // Gradients of the trained encoders from that of the conditioning; pops what forward pushed.
@@ -54,9 +56,9 @@ class TextConditioner {
 };
 
 struct SdSaveOptions {
-  bool half = true;        // fp16, else fp32
-  // Folded into quant_conv and its inverse into post_quant_conv: the latents of the written VAE are this times larger,
-  // its pictures the same. A fresh VAE meets the layout's fixed latent_scale this way.
+  bool half = true;  // fp16, else fp32
+  // Folded into quant_conv and its inverse into post_quant_conv: the latents of the written VAE are this
+  // times larger, its pictures the same. A fresh VAE meets the layout's fixed latent_scale this way.
   float latent_gain = 1;
   std::map<std::string, std::string> metadata;
 };
@@ -70,8 +72,8 @@ class StableDiffusion {
   // Random weights in the given storage type, as a model that is to be trained from nothing starts.
   void init(const Context& c, std::uint64_t seed, DType matrices);
 
-  // Writes all weights as one file with the key layout of v1-5-pruned (SD 1.x layout only), with the vocabulary in its
-  // metadata. The live weights stay as they are. Throws Error for other layouts.
+  // Writes all weights as one file with the key layout of v1-5-pruned (SD 1.x layout only), with the
+  // vocabulary in its metadata. The live weights stay as they are. Throws Error for other layouts.
   void save(const std::filesystem::path& path, const SdSaveOptions& options);
 
   // Pictures (N, H, W, 3) in [-1, 1] from latents (N, h, w, 4) in the U-Net's scale.

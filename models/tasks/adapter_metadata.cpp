@@ -13,22 +13,27 @@ namespace rankine {
 
 SamplerName sampler_name_of(config::Sampler sampler) {
   switch (sampler) {
-    case config::Sampler::ddim: return {SamplerKind::ddim, false};
-    case config::Sampler::euler: return {SamplerKind::euler, false};
-    case config::Sampler::euler_a: return {SamplerKind::euler_a, false};
-    case config::Sampler::dpmpp_2m: return {SamplerKind::dpmpp_2m, false};
+    case config::Sampler::ddim:
+      return {SamplerKind::ddim, false};
+    case config::Sampler::euler:
+      return {SamplerKind::euler, false};
+    case config::Sampler::euler_a:
+      return {SamplerKind::euler_a, false};
+    case config::Sampler::dpmpp_2m:
+      return {SamplerKind::dpmpp_2m, false};
   }
   return {};
 }
 
 std::string settings_fingerprint(const config::RunConfig& config) {
   static constexpr std::array<std::string_view, 13> kNotNumeric{
-      "base_model", "vae", "tokenizer", "train_data_dir", "metadata_path", "output_dir", "save_steps",
-      "keep_checkpoints", "save_name", "threads", "memory_budget", "cache_dir", "recompute"};
+      "base_model",    "vae",        "tokenizer",        "train_data_dir", "metadata_path",
+      "output_dir",    "save_steps", "keep_checkpoints", "save_name",      "threads",
+      "memory_budget", "cache_dir",  "recompute"};
   std::string text;
   for (const auto& [key, value] : config::to_key_values(config)) {
-    const bool skip = key.starts_with("sample_") ||
-                      std::find(kNotNumeric.begin(), kNotNumeric.end(), std::string_view(key)) != kNotNumeric.end();
+    const bool skip = key.starts_with("sample_") || std::find(kNotNumeric.begin(), kNotNumeric.end(),
+                                                              std::string_view(key)) != kNotNumeric.end();
     if (!skip) text += key + ": " + value + "\n";
   }
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
@@ -39,9 +44,12 @@ namespace {
 BaseVersion base_version(const StableDiffusion& sd, Prediction prediction) {
   const bool v = prediction == Prediction::v;
   switch (sd.family()) {
-    case SdFamily::sd_v1: return v ? BaseVersion::sd_v1_v : BaseVersion::sd_v1;
-    case SdFamily::sd_v2: return v ? BaseVersion::sd_v2_v : BaseVersion::sd_v2;
-    case SdFamily::sdxl: return BaseVersion::sdxl_base_v1_0;
+    case SdFamily::sd_v1:
+      return v ? BaseVersion::sd_v1_v : BaseVersion::sd_v1;
+    case SdFamily::sd_v2:
+      return v ? BaseVersion::sd_v2_v : BaseVersion::sd_v2;
+    case SdFamily::sdxl:
+      return BaseVersion::sdxl_base_v1_0;
   }
   return BaseVersion::sd_v1;
 }
@@ -73,7 +81,8 @@ OptimizerFacts optimizer_facts(const config::RunConfig& k, std::int64_t steps_pe
   OptimizerFacts f;
   f.learning_rate = k.optim.learning_rate;
   f.unet_lr = k.optim.learning_rate;
-  if (k.adapter.train_text_encoder) f.text_encoder_lr = k.adapter.text_encoder_lr.value_or(k.optim.learning_rate);
+  if (k.adapter.train_text_encoder)
+    f.text_encoder_lr = k.adapter.text_encoder_lr.value_or(k.optim.learning_rate);
   f.optimizer = join("AdamW(weight_decay=", k.optim.weight_decay, ")");
   f.lr_scheduler = enum_text(k, "lr_scheduler");
   f.max_train_steps = k.optim.max_steps.value_or(k.optim.epochs.value_or(0) * steps_per_epoch);
@@ -127,9 +136,11 @@ DataFacts data_facts(DiffusionTask& task) {
     const std::filesystem::path p = std::filesystem::path(path).lexically_normal();
     return (p.has_filename() ? p.filename() : p.parent_path().filename()).string();
   };
-  f.folders.push_back(folder_facts(folder_name(k.data.train_data_dir), data.samples(), false, k.data.caption_separator));
+  f.folders.push_back(
+      folder_facts(folder_name(k.data.train_data_dir), data.samples(), false, k.data.caption_separator));
   if (k.data.reg_data_dir) {
-    f.reg_folders.push_back(folder_facts(folder_name(*k.data.reg_data_dir), data.samples(), true, k.data.caption_separator));
+    f.reg_folders.push_back(
+        folder_facts(folder_name(*k.data.reg_data_dir), data.samples(), true, k.data.caption_separator));
     f.reg_images = f.reg_folders[0].images;
   }
   const std::vector<int> counts = data.bucket_counts();
@@ -162,10 +173,12 @@ MetadataTable adapter_metadata(DiffusionTask& task, const std::map<std::string, 
   const config::RunConfig& k = task.config();
   KohyaFacts f;
   const std::filesystem::path out = std::filesystem::path(k.output.output_dir).lexically_normal();
-  f.run.output_name = k.output.save_name.value_or((out.has_filename() ? out : out.parent_path()).filename().string());
+  f.run.output_name =
+      k.output.save_name.value_or((out.has_filename() ? out : out.parent_path()).filename().string());
   f.run.seed = k.optim.seed;
   if (const auto it = facts.find("steps"); it != facts.end()) f.run.steps = std::stoll(it->second);
-  if (const auto it = facts.find("epoch"); it != facts.end()) f.run.epoch = static_cast<std::int64_t>(std::stod(it->second));
+  if (const auto it = facts.find("epoch"); it != facts.end())
+    f.run.epoch = static_cast<std::int64_t>(std::stod(it->second));
   f.model.version = base_version(task.model(), task.schedule().prediction());
   f.model.name = task.loaded().name;
   f.model.sha256 = task.loaded().sha256;

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "engine/tape/tape.h"
-#include "io/image/grid.h"
 #include "io/image/encode.h"
+#include "io/image/grid.h"
 #include "io/image/pixels.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/loss/loss.h"
@@ -39,7 +39,8 @@ Tensor posterior_mean(const Context& c, const Tensor& moments) {
 
 }  // namespace
 
-AutoencoderTask::AutoencoderTask(const config::RunConfig& config, LoadedModel model, std::unique_ptr<ImageData> data)
+AutoencoderTask::AutoencoderTask(const config::RunConfig& config, LoadedModel model,
+                                 std::unique_ptr<ImageData> data)
     : config_(config), model_(std::move(model)), data_(std::move(data)) {
   require<ConfigError>(config.model.method == config::Method::full,
                        "task_type: autoencoder trains all weights of the VAE; set method: full");
@@ -70,7 +71,8 @@ Tensor AutoencoderTask::pictures_of(const Context& c, const MicroBatch& batch) {
     auto it = pictures_.find(key);
     if (it == pictures_.end()) {
       const Tensor one = load_picture(c, data_->samples()[v.sample], v.crop);
-      it = pictures_.emplace(key, std::vector<float>(one.data<float>(), one.data<float>() + one.numel())).first;
+      it = pictures_.emplace(key, std::vector<float>(one.data<float>(), one.data<float>() + one.numel()))
+               .first;
     }
     Tensor slot = x.slice(i, i + 1);
     std::copy(it->second.begin(), it->second.end(), slot.data<float>());
@@ -98,8 +100,9 @@ double AutoencoderTask::micro_step(Context& c, const MicroBatch& batch, float sh
   Tensor loss = c.empty({n}, "reconstruction loss"), kl = c.empty({n}, "kl loss");
   Tensor dy = c.like(y, "d pictures");
   const bool mse = config_.objective.loss == config::LossType::mse;
-  const Regression kind = mse ? Regression::mse
-                          : config_.objective.loss == config::LossType::huber ? Regression::huber : Regression::smooth_l1;
+  const Regression kind = mse                                                 ? Regression::mse
+                          : config_.objective.loss == config::LossType::huber ? Regression::huber
+                                                                              : Regression::smooth_l1;
   regression_loss(c, loss, dy, y, x, weight, {kind, static_cast<float>(config_.objective.huber_c)});
   const Tensor dz = vae.decoder.backward(recording, dy);
   Tensor dmoments = c.like(moments, "d moments");
@@ -137,7 +140,8 @@ std::optional<double> AutoencoderTask::validate(Context& c) {
     regression_loss(c, loss, none, y, x, std::span(&one, 1), {});
     total += sum(c, loss);
   }
-  return data_->validation().empty() ? std::nullopt : std::optional(total / static_cast<double>(data_->validation().size()));
+  return data_->validation().empty() ? std::nullopt
+                                     : std::optional(total / static_cast<double>(data_->validation().size()));
 }
 
 std::vector<std::filesystem::path> AutoencoderTask::preview(Context& c, std::int64_t step,
@@ -184,7 +188,8 @@ void AutoencoderTask::save_result(Context& c, const std::filesystem::path& path,
 }
 
 std::string AutoencoderTask::fingerprint() const {
-  return join("model ", model_.sha256, "\ndata ", data_->fingerprint(), "\nsettings ", settings_fingerprint(config_), "\n");
+  return join("model ", model_.sha256, "\ndata ", data_->fingerprint(), "\nsettings ",
+              settings_fingerprint(config_), "\n");
 }
 
 }  // namespace rankine

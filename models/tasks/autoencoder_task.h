@@ -21,9 +21,12 @@ class AutoencoderTask final : public Task {
   StepStats train_step(Context& c, std::int64_t step) override;
   std::optional<double> validate(Context& c) override;  // reconstruction error from the posterior mean
   // Originals and reconstructions side by side.
-  std::vector<std::filesystem::path> preview(Context& c, std::int64_t step, const std::filesystem::path& folder) override;
-  // The whole model. The latents are scaled so that, times the layout's fixed latent_scale, they have unit variance.
-  void save_result(Context& c, const std::filesystem::path& path, const std::map<std::string, std::string>& facts) override;
+  std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
+                                             const std::filesystem::path& folder) override;
+  // The whole model. The latents are scaled so that, times the layout's fixed latent_scale, they have unit
+  // variance.
+  void save_result(Context& c, const std::filesystem::path& path,
+                   const std::map<std::string, std::string>& facts) override;
   std::string fingerprint() const override;
 
  private:

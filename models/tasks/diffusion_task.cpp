@@ -69,9 +69,12 @@ class FullTraining final : public ModelVisitor {
 
 RegressionSpec regression(const config::ObjectiveSection& o) {
   switch (o.loss) {
-    case config::LossType::mse: return {Regression::mse, 0.1F};
-    case config::LossType::huber: return {Regression::huber, static_cast<float>(o.huber_c)};
-    case config::LossType::smooth_l1: return {Regression::smooth_l1, static_cast<float>(o.huber_c)};
+    case config::LossType::mse:
+      return {Regression::mse, 0.1F};
+    case config::LossType::huber:
+      return {Regression::huber, static_cast<float>(o.huber_c)};
+    case config::LossType::smooth_l1:
+      return {Regression::smooth_l1, static_cast<float>(o.huber_c)};
   }
   return {};
 }
@@ -87,12 +90,17 @@ std::optional<std::filesystem::path> cache_folder(const config::RunConfig& k) {
 
 }  // namespace
 
-DiffusionTask::DiffusionTask(const config::RunConfig& config, LoadedModel model, std::unique_ptr<ImageData> data)
-    : config_(config), model_(std::move(model)), data_(std::move(data)), schedule_(noise_schedule_for(config, *model_.sd)),
+DiffusionTask::DiffusionTask(const config::RunConfig& config, LoadedModel model,
+                             std::unique_ptr<ImageData> data)
+    : config_(config),
+      model_(std::move(model)),
+      data_(std::move(data)),
+      schedule_(noise_schedule_for(config, *model_.sd)),
       latents_(model_.sd->vae.encoder, model_.sha256, cache_folder(config)) {
   StableDiffusion& sd = *model_.sd;
   sd.unet.set_recompute(config.machine.recompute);
-  const double text_ratio = config.adapter.text_encoder_lr.value_or(config.optim.learning_rate) / config.optim.learning_rate;
+  const double text_ratio =
+      config.adapter.text_encoder_lr.value_or(config.optim.learning_rate) / config.optim.learning_rate;
   const int encoders = static_cast<int>(sd.text.encoders.size());
   if (full()) {
     FullTraining unet(trained_weights_, 1.0, "unet.");
@@ -148,13 +156,15 @@ void DiffusionTask::fill_latent_cache(const Context& c, const std::function<void
 
 // ---- one micro-batch ----
 
-Tensor DiffusionTask::latents_of(const Context& c, const MicroBatch& batch, std::vector<SizeCondition>& sizes) {
+Tensor DiffusionTask::latents_of(const Context& c, const MicroBatch& batch,
+                                 std::vector<SizeCondition>& sizes) {
   Tensor x0;
   for (std::size_t n = 0; n < batch.size(); ++n) {
     const Visit& v = batch[n];
     const CachedLatent l = latents_.get(c, data_->samples()[v.sample], v.crop, !config_.data.random_crop);
-    sizes.push_back({static_cast<float>(l.original_h), static_cast<float>(l.original_w), static_cast<float>(l.crop_y),
-                     static_cast<float>(l.crop_x), static_cast<float>(v.crop.h), static_cast<float>(v.crop.w)});
+    sizes.push_back({static_cast<float>(l.original_h), static_cast<float>(l.original_w),
+                     static_cast<float>(l.crop_y), static_cast<float>(l.crop_x), static_cast<float>(v.crop.h),
+                     static_cast<float>(v.crop.w)});
     const auto i = static_cast<std::int64_t>(n);
     if (!x0.defined()) x0 = c.empty({static_cast<std::int64_t>(batch.size()), l.h, l.w, l.c}, "latents");
     Tensor moments = c.empty({1, l.h, l.w, 2 * l.c}, "moments");
@@ -196,9 +206,11 @@ DiffusionTask::Prepared DiffusionTask::prepare(const Context& c, const MicroBatc
   Prepared p;
   p.x0 = latents_of(c, batch, p.sizes);
   p.noise = draw_noise(c, p.x0.shape());
-  const auto low = static_cast<int>(config_.objective.min_timestep), high = static_cast<int>(config_.objective.max_timestep);
+  const auto low = static_cast<int>(config_.objective.min_timestep),
+             high = static_cast<int>(config_.objective.max_timestep);
   for (std::size_t n = 0; n < batch.size(); ++n) {
-    p.timesteps.push_back(draw_timestep(c.random(purpose("timestep"), static_cast<std::uint32_t>(n)), low, high));
+    p.timesteps.push_back(
+        draw_timestep(c.random(purpose("timestep"), static_cast<std::uint32_t>(n)), low, high));
     p.captions.push_back(batch[n].caption);
     p.weight.push_back(share * batch[n].weight);
   }
@@ -221,7 +233,8 @@ double DiffusionTask::run(Context& c, const Prepared& p, bool backward) {
   const Context text_context = text_trains() ? recording : c.without_tape();
   const Conditioning condition =
       sd.text.forward(text_context, p.captions, static_cast<int>(config_.data.max_token_length), p.sizes);
-  const Tensor pred = sd.unet.forward(recording, {x_t, t, condition.context, condition.vector});
+  const Tensor pred =
+      sd.unet.forward(recording, {x_t, t, condition.context, condition.vector, text_trains()});
 
   std::vector<float> weight(p.weight);
   for (std::size_t n = 0; n < weight.size(); ++n) weight[n] *= f.weight[n];
@@ -342,9 +355,12 @@ namespace {
 
 FileDType save_dtype(config::SaveDtype t) {
   switch (t) {
-    case config::SaveDtype::fp16: return FileDType::f16;
-    case config::SaveDtype::bf16: return FileDType::bf16;
-    case config::SaveDtype::fp32: return FileDType::f32;
+    case config::SaveDtype::fp16:
+      return FileDType::f16;
+    case config::SaveDtype::bf16:
+      return FileDType::bf16;
+    case config::SaveDtype::fp32:
+      return FileDType::f32;
   }
   return FileDType::f16;
 }
@@ -353,22 +369,24 @@ bool finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
-// What was written is read back as a stranger would: the same modules, shapes and finite numbers, none a no-op that
-// was not one in memory.
+// What was written is read back as a stranger would: the same modules, shapes and finite numbers, none a
+// no-op that was not one in memory.
 void check_adapter(const std::filesystem::path& path, const std::vector<AdapterModule>& expected) {
   const AdapterFile back = read_adapter(path);
   std::map<std::string, const AdapterModule*> by_name;
   for (const AdapterModule& m : back.modules) by_name[m.name] = &m;
-  require<DataError>(by_name.size() == expected.size(), path.string(), ": self-check: ", by_name.size(), " modules, expected ",
-                     expected.size());
-  const auto zero = [](const std::vector<float>& v) { return std::all_of(v.begin(), v.end(), [](float x) { return x == 0; }); };
+  require<DataError>(by_name.size() == expected.size(), path.string(), ": self-check: ", by_name.size(),
+                     " modules, expected ", expected.size());
+  const auto zero = [](const std::vector<float>& v) {
+    return std::all_of(v.begin(), v.end(), [](float x) { return x == 0; });
+  };
   for (const AdapterModule& m : expected) {
     const auto it = by_name.find(m.name);
     require<DataError>(it != by_name.end(), path.string(), ": self-check: module ", m.name, " is missing");
-    require<DataError>(it->second->down_shape == m.down_shape && it->second->up_shape == m.up_shape, path.string(),
-                       ": self-check: ", m.name, " has other shapes");
-    require<DataError>(finite(it->second->down) && finite(it->second->up), path.string(), ": self-check: ", m.name,
-                       " holds numbers that are not finite in this save_dtype");
+    require<DataError>(it->second->down_shape == m.down_shape && it->second->up_shape == m.up_shape,
+                       path.string(), ": self-check: ", m.name, " has other shapes");
+    require<DataError>(finite(it->second->down) && finite(it->second->up), path.string(),
+                       ": self-check: ", m.name, " holds numbers that are not finite in this save_dtype");
     require<DataError>(!zero(it->second->up) || zero(m.up), path.string(), ": self-check: ", m.name,
                        " became zero in this save_dtype");
   }
@@ -393,7 +411,8 @@ void DiffusionTask::save_result(Context& c, const std::filesystem::path& path,
 }
 
 std::string DiffusionTask::fingerprint() const {
-  return join("model ", model_.sha256, "\ndata ", data_->fingerprint(), "\nsettings ", settings_fingerprint(config_), "\n");
+  return join("model ", model_.sha256, "\ndata ", data_->fingerprint(), "\nsettings ",
+              settings_fingerprint(config_), "\n");
 }
 
 }  // namespace rankine

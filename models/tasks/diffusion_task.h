@@ -1,5 +1,6 @@
 // Training a Stable Diffusion model on pictures and captions: LoRA, or all weights of a small one.
-//   x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps ;  loss = w_t ||unet(x_t, t, text) - target||²  (Ho et al. 2020)
+//   x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps ;  loss = w_t ||unet(x_t, t, text) - target||²  (Ho et al.
+//   2020)
 #pragma once
 
 #include <functional>
@@ -31,8 +32,10 @@ class DiffusionTask final : public Task {
   std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
   StepStats train_step(Context& c, std::int64_t step) override;
   std::optional<double> validate(Context& c) override;
-  std::vector<std::filesystem::path> preview(Context& c, std::int64_t step, const std::filesystem::path& folder) override;
-  void save_result(Context& c, const std::filesystem::path& path, const std::map<std::string, std::string>& facts) override;
+  std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
+                                             const std::filesystem::path& folder) override;
+  void save_result(Context& c, const std::filesystem::path& path,
+                   const std::map<std::string, std::string>& facts) override;
   std::string fingerprint() const override;
 
   // Encodes every picture ahead of training; `progress` gets (done, all).

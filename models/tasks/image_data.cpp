@@ -73,7 +73,8 @@ ImageData::ImageData(const config::RunConfig& config, int side, int multiple) : 
   std::sort(buckets_.begin(), buckets_.end(), [](const Bucket& a, const Bucket& b) {
     return std::pair(a.width, a.height) < std::pair(b.width, b.height);
   });
-  for (std::size_t i = 0; i < buckets_.size(); ++i) index[{buckets_[i].width, buckets_[i].height}] = static_cast<int>(i);
+  for (std::size_t i = 0; i < buckets_.size(); ++i)
+    index[{buckets_[i].width, buckets_[i].height}] = static_cast<int>(i);
   split_validation(config.data.validation_split, static_cast<std::uint64_t>(config.optim.seed));
   for (const int sample : items_) {
     const Sample& s = samples_[sample];
@@ -88,7 +89,9 @@ void ImageData::split_validation(double share, std::uint64_t seed) {
     if (!samples_[i].regularisation) train.push_back(i);
   }
   // Ranked by a hash of (seed, name): adding a picture moves few others between the parts.
-  const auto rank = [&](int i) { return HostRandom({seed, purpose("validation " + samples_[i].id), 0, 0}).word(); };
+  const auto rank = [&](int i) {
+    return HostRandom({seed, purpose("validation " + samples_[i].id), 0, 0}).word();
+  };
   std::vector<int> order = train;
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rank(a) < rank(b); });
   const auto held = static_cast<std::size_t>(share * static_cast<double>(train.size()) + 0.5);
@@ -97,8 +100,8 @@ void ImageData::split_validation(double share, std::uint64_t seed) {
   const std::size_t fixed = held_out_ ? held : std::min(kValidationPictures, order.size());
   for (std::size_t i = 0; i < fixed; ++i) validation_.push_back(plain_visit(order[i], false));
   for (int i = 0; i < static_cast<int>(samples_.size()); ++i) {
-    const bool out = held_out_ && std::find(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(held), i) !=
-                                      order.begin() + static_cast<std::ptrdiff_t>(held);
+    const bool out = held_out_ && std::find(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(held),
+                                            i) != order.begin() + static_cast<std::ptrdiff_t>(held);
     if (!out) items_.push_back(i);
   }
 }
@@ -134,7 +137,8 @@ void ImageData::extend_epochs(std::int64_t step) {
   const std::int64_t accumulation = config_.optim.gradient_accumulation;
   while (epoch_begin_.back() <= step) {
     const int epoch = static_cast<int>(epoch_begin_.size()) - 1;
-    const ScheduleOptions options{static_cast<int>(config_.optim.batch_size), static_cast<std::uint64_t>(config_.optim.seed)};
+    const ScheduleOptions options{static_cast<int>(config_.optim.batch_size),
+                                  static_cast<std::uint64_t>(config_.optim.seed)};
     const auto batches = static_cast<std::int64_t>(batches_in_epoch(schedule_, options, epoch));
     epoch_begin_.push_back(epoch_begin_.back() + (batches + accumulation - 1) / accumulation);
   }
@@ -154,18 +158,21 @@ int ImageData::epoch_of(std::int64_t step) {
 std::vector<MicroBatch> ImageData::step(std::int64_t step) {
   const int epoch = epoch_of(step);
   if (epoch != cached_epoch_) {
-    epoch_batches_ = make_epoch(schedule_, {static_cast<int>(config_.optim.batch_size),
-                                            static_cast<std::uint64_t>(config_.optim.seed)}, epoch);
+    epoch_batches_ = make_epoch(
+        schedule_,
+        {static_cast<int>(config_.optim.batch_size), static_cast<std::uint64_t>(config_.optim.seed)}, epoch);
     cached_epoch_ = epoch;
   }
   const std::int64_t accumulation = config_.optim.gradient_accumulation;
   const std::int64_t first = (step - epoch_begin_[epoch]) * accumulation;
-  const std::int64_t last = std::min<std::int64_t>(first + accumulation, static_cast<std::int64_t>(epoch_batches_.size()));
+  const std::int64_t last =
+      std::min<std::int64_t>(first + accumulation, static_cast<std::int64_t>(epoch_batches_.size()));
   std::vector<MicroBatch> micro;
   for (std::int64_t b = first; b < last; ++b) {
     MicroBatch& batch = micro.emplace_back();
     for (std::size_t i = 0; i < epoch_batches_[b].samples.size(); ++i) {
-      const auto ordinal = static_cast<std::uint32_t>(b * config_.optim.batch_size + static_cast<std::int64_t>(i));
+      const auto ordinal =
+          static_cast<std::uint32_t>(b * config_.optim.batch_size + static_cast<std::int64_t>(i));
       batch.push_back(visit(epoch_batches_[b].samples[i], epoch, ordinal));
     }
   }
@@ -198,7 +205,8 @@ std::vector<Visit> ImageData::all_crops() const {
 std::string ImageData::fingerprint() const {
   std::string text;
   for (const Sample& s : samples_) {
-    text += join(s.id, '\n', s.caption, '\n', s.repeats, s.regularisation, s.size.width, 'x', s.size.height, '\n');
+    text += join(s.id, '\n', s.caption, '\n', s.repeats, s.regularisation, s.size.width, 'x', s.size.height,
+                 '\n');
   }
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
 }

@@ -13,18 +13,18 @@ namespace rankine {
 
 // One visit of one picture.
 struct Visit {
-  int sample = 0;        // index into samples()
-  CropPlan crop;         // the part that is trained
-  std::string caption;   // after shuffling and dropping
-  float weight = 1;      // 1, or prior_loss_weight for a regularisation picture
+  int sample = 0;       // index into samples()
+  CropPlan crop;        // the part that is trained
+  std::string caption;  // after shuffling and dropping
+  float weight = 1;     // 1, or prior_loss_weight for a regularisation picture
 };
 using MicroBatch = std::vector<Visit>;  // all of one size
 
 class ImageData {
  public:
-  // Scans and checks the folders of `config`; pictures are only opened, never changed. `side` is used where the config
-  // names no resolution; sides become multiples of `multiple` (the VAE's downscale).
-  // Throws DataError listing every bad picture under on_bad_data: fail.
+  // Scans and checks the folders of `config`; pictures are only opened, never changed. `side` is used where
+  // the config names no resolution; sides become multiples of `multiple` (the VAE's downscale). Throws
+  // DataError listing every bad picture under on_bad_data: fail.
   ImageData(const config::RunConfig& config, int side, int multiple);
 
   const std::vector<Sample>& samples() const { return samples_; }
@@ -45,7 +45,8 @@ class ImageData {
   const MicroBatch& validation() const { return validation_; }
   bool held_out() const { return held_out_; }
 
-  // Every (sample, crop) that training can ask for when crops are not random: what the latent cache is filled with.
+  // Every (sample, crop) that training can ask for when crops are not random: what the latent cache is filled
+  // with.
   std::vector<Visit> all_crops() const;
   std::string fingerprint() const;  // ids, captions and sizes, hashed
 
@@ -60,9 +61,9 @@ class ImageData {
   std::vector<Problem> problems_;
   BucketOptions options_;
   std::vector<Bucket> buckets_;
-  std::vector<Bucket> sample_bucket_;   // per sample
-  std::vector<int> items_;              // item -> sample, training ones only
-  std::vector<ScheduleItem> schedule_;  // parallel to items_
+  std::vector<Bucket> sample_bucket_;         // per sample
+  std::vector<int> items_;                    // item -> sample, training ones only
+  std::vector<ScheduleItem> schedule_;        // parallel to items_
   std::vector<std::int64_t> epoch_begin_{0};  // first step of each epoch known so far
   int cached_epoch_ = -1;
   std::vector<Batch> epoch_batches_;

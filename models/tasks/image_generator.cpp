@@ -23,7 +23,8 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
   c.training = false;
   const int down = sd.vae.config.downscale();
   require<ConfigError>(r.width % down == 0 && r.height % down == 0 && r.width > 0 && r.height > 0,
-                       "sample: width and height must be multiples of ", down, ", got ", r.width, "x", r.height);
+                       "sample: width and height must be multiples of ", down, ", got ", r.width, "x",
+                       r.height);
   const bool guidance = r.cfg != 1.0;
   std::vector<std::string> prompts{r.prompt};
   if (guidance) prompts.insert(prompts.begin(), r.negative);
@@ -37,7 +38,8 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
   spec.cfg = r.cfg;
   spec.seed = r.seed;
   const Denoiser network = bind_network(c, sd, condition);
-  const Tensor noise = initial_noise(c, {1, r.height / down, r.width / down, sd.vae.config.latent_channels}, spec);
+  const Tensor noise =
+      initial_noise(c, {1, r.height / down, r.width / down, sd.vae.config.latent_channels}, spec);
   const Tensor latent = run_sampler(c, schedule, spec, noise, guidance ? guided(c, network, r.cfg) : network);
   const Tensor picture = sd.decode(c, latent);
   if (c.planning()) return Image(r.width, r.height);
@@ -47,8 +49,9 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
 PngText parameters_text(const PictureRequest& r, const std::string& model, const std::string& extra) {
   std::string text = r.prompt;
   if (!r.negative.empty()) text += "\nNegative prompt: " + r.negative;
-  text += join("\nSteps: ", r.steps, ", Sampler: ", to_string(r.sampler), ", CFG scale: ", r.cfg, ", Seed: ", r.seed,
-               ", Size: ", r.width, "x", r.height, ", Model: ", model, extra.empty() ? "" : ", " + extra);
+  text += join("\nSteps: ", r.steps, ", Sampler: ", to_string(r.sampler), ", CFG scale: ", r.cfg,
+               ", Seed: ", r.seed, ", Size: ", r.width, "x", r.height, ", Model: ", model,
+               extra.empty() ? "" : ", " + extra);
   return {"parameters", text};
 }
 

@@ -21,9 +21,11 @@ struct PictureRequest {
 };
 
 // Throws ConfigError for sizes that the VAE cannot make.
-Image generate_picture(const Context& c, StableDiffusion& sd, const NoiseSchedule& schedule, const PictureRequest& request);
+Image generate_picture(const Context& c, StableDiffusion& sd, const NoiseSchedule& schedule,
+                       const PictureRequest& request);
 
 // The settings as user interfaces write them into a PNG under "parameters".
-PngText parameters_text(const PictureRequest& request, const std::string& model, const std::string& extra = "");
+PngText parameters_text(const PictureRequest& request, const std::string& model,
+                        const std::string& extra = "");
 
 }  // namespace rankine

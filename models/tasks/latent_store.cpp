@@ -10,7 +10,8 @@ namespace rankine {
 namespace {
 
 std::string transform_text(const CropPlan& p) {
-  return join(p.resize_w, 'x', p.resize_h, " crop ", p.crop_x, ',', p.crop_y, ' ', p.w, 'x', p.h, p.flip ? " flip" : "");
+  return join(p.resize_w, 'x', p.resize_h, " crop ", p.crop_x, ',', p.crop_y, ' ', p.w, 'x', p.h,
+              p.flip ? " flip" : "");
 }
 
 }  // namespace
@@ -23,7 +24,8 @@ Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop
   return x;
 }
 
-LatentStore::LatentStore(VaeEncoder& encoder, std::string vae_id, std::optional<std::filesystem::path> directory)
+LatentStore::LatentStore(VaeEncoder& encoder, std::string vae_id,
+                         std::optional<std::filesystem::path> directory)
     : encoder_(encoder), vae_id_(std::move(vae_id)) {
   if (directory) disk_.emplace(*directory);
 }

@@ -1,4 +1,5 @@
-// Pictures as VAE moments: encoded once per (picture, crop), kept in memory and, if wanted, in a folder on disk.
+// Pictures as VAE moments: encoded once per (picture, crop), kept in memory and, if wanted, in a folder on
+// disk.
 #pragma once
 
 #include <map>
@@ -19,7 +20,8 @@ class LatentStore {
   // Without `directory` nothing is written to disk. `vae_id` is the identity of the VAE's weights.
   LatentStore(VaeEncoder& encoder, std::string vae_id, std::optional<std::filesystem::path> directory);
 
-  // mean, logvar (h/8, w/8, Z) of a visit; encodes and stores on a miss. `keep` false: used once (random crops).
+  // mean, logvar (h/8, w/8, Z) of a visit; encodes and stores on a miss. `keep` false: used once (random
+  // crops).
   CachedLatent get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep);
 
  private:
@@ -29,8 +31,8 @@ class LatentStore {
   VaeEncoder& encoder_;
   std::string vae_id_;
   std::optional<LatentCache> disk_;
-  std::map<std::string, CachedLatent> memory_;   // by (id, transform)
-  std::map<std::string, std::string> hashes_;    // sample id -> SHA-256 of the file
+  std::map<std::string, CachedLatent> memory_;  // by (id, transform)
+  std::map<std::string, std::string> hashes_;   // sample id -> SHA-256 of the file
 };
 
 }  // namespace rankine

@@ -17,12 +17,14 @@ UNetConfig unet_config_of(const config::NewUnet& n) {
   c.channel_mult.assign(n.channel_mult.begin(), n.channel_mult.end());
   c.res_blocks = static_cast<int>(n.num_res_blocks);
   c.transformer_depth.assign(c.channel_mult.size(), 0);
-  for (const std::int64_t level : n.attention_levels) c.transformer_depth.at(static_cast<std::size_t>(level)) = 1;
+  for (const std::int64_t level : n.attention_levels)
+    c.transformer_depth.at(static_cast<std::size_t>(level)) = 1;
   c.context_dim = static_cast<int>(n.context_dim);
-  require<ConfigError>(n.num_heads == 8, "new_model.unet.num_heads: the SD 1.x file layout always means 8 heads, got ",
+  require<ConfigError>(n.num_heads == 8,
+                       "new_model.unet.num_heads: the SD 1.x file layout always means 8 heads, got ",
                        n.num_heads);
-  require<ConfigError>(c.model_channels % 32 == 0, "new_model.unet.model_channels: must be a multiple of 32, got ",
-                       c.model_channels);
+  require<ConfigError>(c.model_channels % 32 == 0,
+                       "new_model.unet.model_channels: must be a multiple of 32, got ", c.model_channels);
   return c;
 }
 
@@ -34,17 +36,19 @@ SdCheckpoint new_checkpoint(const config::RunConfig& config) {
   k.vae_config.channel_mult.assign(n.vae.channel_mult.begin(), n.vae.channel_mult.end());
   k.vae_config.res_blocks = static_cast<int>(n.vae.num_res_blocks);
   k.vae_config.latent_channels = static_cast<int>(n.vae.latent_channels);
-  require<ConfigError>(k.vae_config.channels % 32 == 0, "new_model.vae.channels: must be a multiple of 32, got ",
-                       k.vae_config.channels);
+  require<ConfigError>(k.vae_config.channels % 32 == 0,
+                       "new_model.vae.channels: must be a multiple of 32, got ", k.vae_config.channels);
   k.unet_config.norm_groups = k.vae_config.norm_groups = static_cast<int>(n.norm_groups);
   ClipTextConfig text;
   text.width = n.text_encoder.width;
   text.mlp = 4 * text.width;
   text.layers = static_cast<int>(n.text_encoder.layers);
   text.heads = static_cast<int>(std::max<std::int64_t>(1, text.width / 64));
-  require<ConfigError>(text.heads == n.text_encoder.heads, "new_model.text_encoder.heads: the file layout means one head per ",
+  require<ConfigError>(text.heads == n.text_encoder.heads,
+                       "new_model.text_encoder.heads: the file layout means one head per ",
                        "64 channels, so ", text.heads, ", got ", n.text_encoder.heads);
-  require<ConfigError>(n.unet.context_dim == text.width, "new_model.unet.context_dim: must equal text_encoder.width");
+  require<ConfigError>(n.unet.context_dim == text.width,
+                       "new_model.unet.context_dim: must equal text_encoder.width");
   k.text_encoders.push_back({text, {}, {1, true, false}, -1});
   k.native_side = static_cast<int>(config.data.resolution.value_or(config::Resolution{64, 64}).width);
   return k;
@@ -69,10 +73,12 @@ std::string folder_identity(const fs::path& folder) {
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
 }
 
-LoadedModel make_new(const Context& c, const config::RunConfig& config, const std::vector<std::string>& captions) {
+LoadedModel make_new(const Context& c, const config::RunConfig& config,
+                     const std::vector<std::string>& captions) {
   LoadedModel m;
   SdCheckpoint k = new_checkpoint(config);
-  const auto tokenizer = std::make_shared<const ClipTokenizer>(train_clip_merges(captions, kNewVocabularyMerges));
+  const auto tokenizer =
+      std::make_shared<const ClipTokenizer>(train_clip_merges(captions, kNewVocabularyMerges));
   k.text_encoders[0].config.vocab = tokenizer->vocab_size();
   k.merges = tokenizer->merges_text();
   m.sd = std::make_unique<StableDiffusion>(std::move(k), tokenizer);
@@ -87,21 +93,25 @@ LoadedModel make_new(const Context& c, const config::RunConfig& config, const st
 
 std::shared_ptr<const ClipTokenizer> find_tokenizer(const SdCheckpoint& k, const std::string& explicit_path,
                                                     const TokenizerSearch& search) {
-  if (!explicit_path.empty()) return std::make_shared<const ClipTokenizer>(ClipTokenizer::from_file(explicit_path));
-  if (!k.merges.empty()) return std::make_shared<const ClipTokenizer>(k.merges, k.path.string() + " (vocabulary)");
+  if (!explicit_path.empty())
+    return std::make_shared<const ClipTokenizer>(ClipTokenizer::from_file(explicit_path));
+  if (!k.merges.empty())
+    return std::make_shared<const ClipTokenizer>(k.merges, k.path.string() + " (vocabulary)");
   std::vector<fs::path> folders{k.path.parent_path()};
   folders.insert(folders.end(), search.folders.begin(), search.folders.end());
   std::vector<fs::path> tried;
   for (const fs::path& folder : folders) {
     for (const char* name : {"merges.txt", "tokenizer/merges.txt", "bpe_simple_vocab_16e6.txt.gz"}) {
       tried.push_back(folder / name);
-      if (fs::exists(tried.back())) return std::make_shared<const ClipTokenizer>(ClipTokenizer::from_file(tried.back()));
+      if (fs::exists(tried.back()))
+        return std::make_shared<const ClipTokenizer>(ClipTokenizer::from_file(tried.back()));
     }
   }
-  throw ConfigError(join("tokenizer: the model file holds no vocabulary, and CLIP's merges were not found. Put merges.txt "
-                         "(or bpe_simple_vocab_16e6.txt.gz) beside the model, run scripts/get_clip_vocabulary, or set "
-                         "`tokenizer:` to its path. Looked at:",
-                         join_paths(tried)));
+  throw ConfigError(
+      join("tokenizer: the model file holds no vocabulary, and CLIP's merges were not found. Put merges.txt "
+           "(or bpe_simple_vocab_16e6.txt.gz) beside the model, run scripts/get_clip_vocabulary, or set "
+           "`tokenizer:` to its path. Looked at:",
+           join_paths(tried)));
 }
 
 LoadedModel load_model(const Context& c, const config::RunConfig& config, const TokenizerSearch& search,
@@ -123,9 +133,15 @@ LoadedModel load_model(const Context& c, const config::RunConfig& config, const 
 NoiseSchedule noise_schedule_for(const config::RunConfig& config, const StableDiffusion& sd) {
   NoiseScheduleSpec spec;
   switch (config.objective.prediction_type) {
-    case config::PredictionType::automatic: spec.prediction = sd.checkpoint().prediction; break;
-    case config::PredictionType::epsilon: spec.prediction = Prediction::epsilon; break;
-    case config::PredictionType::v_prediction: spec.prediction = Prediction::v; break;
+    case config::PredictionType::automatic:
+      spec.prediction = sd.checkpoint().prediction;
+      break;
+    case config::PredictionType::epsilon:
+      spec.prediction = Prediction::epsilon;
+      break;
+    case config::PredictionType::v_prediction:
+      spec.prediction = Prediction::v;
+      break;
   }
   spec.zero_terminal_snr = config.objective.zero_terminal_snr;
   return NoiseSchedule(spec);

@@ -22,13 +22,15 @@ struct LoadedModel {
   std::string sha256;  // of the single file; of the names and sizes of a folder or a new model's settings
 };
 
-// The model's own merges, else `explicit_path`, else merges.txt, tokenizer/merges.txt or bpe_simple_vocab_16e6.txt.gz
-// beside the model or in a search folder. Throws ConfigError saying where it looked and how to get the file.
-std::shared_ptr<const ClipTokenizer> find_tokenizer(const SdCheckpoint& checkpoint, const std::string& explicit_path,
+// The model's own merges, else `explicit_path`, else merges.txt, tokenizer/merges.txt or
+// bpe_simple_vocab_16e6.txt.gz beside the model or in a search folder. Throws ConfigError saying where it
+// looked and how to get the file.
+std::shared_ptr<const ClipTokenizer> find_tokenizer(const SdCheckpoint& checkpoint,
+                                                    const std::string& explicit_path,
                                                     const TokenizerSearch& search);
 
-// Opens and loads `config.model.base_model` (or initialises `new_model`, learning its vocabulary from `captions`).
-// On a plan device nothing is read but headers.
+// Opens and loads `config.model.base_model` (or initialises `new_model`, learning its vocabulary from
+// `captions`). On a plan device nothing is read but headers.
 LoadedModel load_model(const Context& c, const config::RunConfig& config, const TokenizerSearch& search,
                        const std::vector<std::string>& captions);
 

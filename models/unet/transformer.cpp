@@ -14,7 +14,8 @@ TransformerBlock::TransformerBlock(const std::string& path, const TransformerSpe
       self_attention_{{s.heads, s.heads, false, 0}},
       self_out_(path + ".attn1.to_out.0", s.channels, s.channels),
       cross_q_(path + ".attn2.to_q", s.channels, s.channels, false),
-      cross_kv_(s.context, {{path + ".attn2.to_k", s.channels, false}, {path + ".attn2.to_v", s.channels, false}}),
+      cross_kv_(s.context,
+                {{path + ".attn2.to_k", s.channels, false}, {path + ".attn2.to_v", s.channels, false}}),
       cross_attention_{{s.heads, s.heads, false, 0}},
       cross_out_(path + ".attn2.to_out.0", s.channels, s.channels),
       ff_in_(path + ".ff.net.0.proj", s.channels, 8 * s.channels),
@@ -93,7 +94,8 @@ SpatialTransformer::SpatialTransformer(const TransformerSpec& s)
       proj_in_(s.path + ".proj_in", s.channels, s.channels, true, projection_layout(s)),
       proj_out_(s.path + ".proj_out", s.channels, s.channels, true, projection_layout(s)) {
   for (int d = 0; d < s.depth; ++d) {
-    blocks_.push_back(std::make_unique<TransformerBlock>(s.path + ".transformer_blocks." + std::to_string(d), s));
+    blocks_.push_back(
+        std::make_unique<TransformerBlock>(s.path + ".transformer_blocks." + std::to_string(d), s));
   }
 }
 

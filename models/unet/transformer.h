@@ -1,4 +1,5 @@
-// The attention part of the U-Net (Rombach et al. 2022): pixels become tokens, attend to each other and to the prompt.
+// The attention part of the U-Net (Rombach et al. 2022): pixels become tokens, attend to each other and to
+// the prompt.
 #pragma once
 
 #include <memory>
@@ -25,7 +26,7 @@ class TransformerBlock {
  public:
   TransformerBlock(const std::string& path, const TransformerSpec& spec);
   Tensor forward(const Context& c, const Tensor& x, const Tensor& context);  // (N, T, C), (N, S, context)
-  Tensor backward(const Context& c, const Tensor& dy, Tensor* dcontext);     // adds to *dcontext when not null
+  Tensor backward(const Context& c, const Tensor& dy, Tensor* dcontext);  // adds to *dcontext when not null
   void visit(ModelVisitor& v);
 
  private:

@@ -22,13 +22,16 @@ Tensor zeros(const Context& c, Shape shape, const char* name) {
 }  // namespace
 
 bool UNet::embedding_trained() {
-  return has_trained(time1_) || has_trained(time2_) || (label1_ && (has_trained(*label1_) || has_trained(*label2_)));
+  return has_trained(time1_) || has_trained(time2_) ||
+         (label1_ && (has_trained(*label1_) || has_trained(*label2_)));
 }
 
 // Blocks before this one feed nothing that trains but skips, whose gradients would end there.
-int UNet::first_trained_block() {
+int UNet::first_recorded_block(bool context_gradient) {
   int i = 0;
-  while (i < static_cast<int>(inputs_.size()) && !has_trained(inputs_[i])) ++i;
+  while (i < static_cast<int>(inputs_.size()) && !has_trained(inputs_[i]) &&
+         !(context_gradient && inputs_[i].attn))
+    ++i;
   return i;
 }
 
@@ -90,8 +93,9 @@ Tensor UNet::upsample_backward(const Context& c, Block& b, const Tensor& dy) {
 }
 
 Tensor UNet::forward(const Context& c, const UNetInput& in) {
-  const bool embedding = embedding_trained();
-  const int first = embedding ? std::min(1, first_trained_block()) : first_trained_block();
+  const bool embedding = embedding_trained() || (in.input_gradients && in.vector.defined());
+  const int recorded = first_recorded_block(in.input_gradients);
+  const int first = embedding ? std::min(1, recorded) : recorded;  // every residual block reads the embedding
   const Context untaped = c.without_tape();
   // The embedding is needed by every block; it is recorded only when something in it trains.
   const Tensor emb = embed_time(embedding ? c : untaped, in);
@@ -144,8 +148,10 @@ void UNet::backward(const Context& c, const Tensor& dy, UNetInputGrads grads) {
   for (int i = static_cast<int>(inputs_.size()) - 1; i >= s.first_block; --i) {
     add(c, d, d, dskips[i]);
     dskips[i] = {};
-    if (i > 0) d = run_block_backward(c, inputs_[i], d, demb_to, grads.dcontext);
-    else inputs_[0].conv->backward_weights(c, d);
+    if (i > 0)
+      d = run_block_backward(c, inputs_[i], d, demb_to, grads.dcontext);
+    else
+      inputs_[0].conv->backward_weights(c, d);
   }
   if (s.embedding) embed_time_backward(c, demb, grads.dvector);
 }

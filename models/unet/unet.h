@@ -1,5 +1,6 @@
-// The denoising U-Net of Stable Diffusion 1.x, 2.x and XL (Rombach et al. 2022; Podell et al. 2023), channels-last.
-// Layers carry the names of the original single-file checkpoints, without the "model.diffusion_model." prefix.
+// The denoising U-Net of Stable Diffusion 1.x, 2.x and XL (Rombach et al. 2022; Podell et al. 2023),
+// channels-last. Layers carry the names of the original single-file checkpoints, without the
+// "model.diffusion_model." prefix.
 #pragma once
 
 #include <memory>
@@ -17,6 +18,8 @@ struct UNetInput {
   Tensor t;        // (N) timesteps, fp32
   Tensor context;  // (N, S, context_dim) prompt embedding
   Tensor vector;   // (N, adm_channels) pooled text and sizes, SDXL only
+  bool input_gradients =
+      false;  // backward will be asked for those of context and vector: every reader is recorded
 };
 
 // Gradients of the side inputs; each is added to when not null.
@@ -30,7 +33,8 @@ class UNet {
   explicit UNet(const UNetConfig& config);
 
   Tensor forward(const Context& c, const UNetInput& in);  // the prediction, (N, H, W, out_channels)
-  // Parameter gradients and those of `grads`. Nothing below the first trained block is visited.
+  // Parameter gradients and those of `grads`, which need UNetInput::input_gradients. Nothing below the first
+  // block that trains (or reads a differentiated input) is visited.
   void backward(const Context& c, const Tensor& dy, UNetInputGrads grads);
 
   // Keep only the inputs of each residual block and transformer on the tape and run them again in backward.
@@ -44,12 +48,12 @@ class UNet {
     std::unique_ptr<Conv2d> conv;  // conv_in, or a downsample
     std::unique_ptr<ResnetBlock> res;
     std::unique_ptr<SpatialTransformer> attn;
-    std::unique_ptr<Conv2d> up;    // after nearest-neighbour enlargement to the next skip's size
+    std::unique_ptr<Conv2d> up;  // after nearest-neighbour enlargement to the next skip's size
     void visit(ModelVisitor& v);
   };
   struct Saved {
     int first_block;  // input blocks below it ran without a tape
-    bool embedding;   // the time embedding is trained
+    bool embedding;   // the time embedding is recorded
     std::array<std::int64_t, 4> input;
   };
   struct Upsampled {
@@ -68,7 +72,7 @@ class UNet {
   Tensor run_block_backward(const Context& c, Block& b, Tensor d, Tensor* demb, Tensor* dcontext);
   Tensor upsample(const Context& c, Block& b, const Tensor& h, const Tensor& like);
   Tensor upsample_backward(const Context& c, Block& b, const Tensor& dy);
-  int first_trained_block();
+  int first_recorded_block(bool context_gradient);
   bool embedding_trained();
 
   UNetConfig config_;

@@ -3,7 +3,8 @@
 
 namespace rankine {
 namespace {
-const ResnetNames kNames{"in_layers.0", "in_layers.2", "emb_layers.1", "out_layers.0", "out_layers.3", "skip_connection"};
+const ResnetNames kNames{"in_layers.0",  "in_layers.2",  "emb_layers.1",
+                         "out_layers.0", "out_layers.3", "skip_connection"};
 constexpr Window kDownsample{3, 2, 1, 1};
 
 std::string numbered(const char* name, std::size_t i) { return std::string(name) + "." + std::to_string(i); }
@@ -32,7 +33,8 @@ TransformerSpec UNet::transformer(std::string path, int channels, int depth) con
   const int heads = config_.heads(channels);
   require<DataError>(heads > 0 && channels % heads == 0, "unet: ", path, " has ", channels,
                      " channels, which do not divide into ", heads, " heads");
-  return {std::move(path), channels, config_.context_dim, heads, depth, config_.norm_groups, config_.linear_projection};
+  return {std::move(path),          channels, config_.context_dim, heads, depth, config_.norm_groups,
+          config_.linear_projection};
 }
 
 void UNet::build_inputs() {
@@ -54,7 +56,8 @@ void UNet::build_inputs() {
     }
     if (level + 1 < levels) {
       const std::string path = numbered("input_blocks", inputs_.size());
-      inputs_.emplace_back().conv = std::make_unique<Conv2d>(path + ".0.op", channels_, channels_, kDownsample);
+      inputs_.emplace_back().conv =
+          std::make_unique<Conv2d>(path + ".0.op", channels_, channels_, kDownsample);
       skip_channels_.push_back(channels_);
     }
   }
@@ -62,7 +65,8 @@ void UNet::build_inputs() {
 
 void UNet::build_middle() {
   middle1_ = std::make_unique<ResnetBlock>(resnet("middle_block.0", channels_, channels_));
-  middle_attn_ = std::make_unique<SpatialTransformer>(transformer("middle_block.1", channels_, config_.middle_depth));
+  middle_attn_ =
+      std::make_unique<SpatialTransformer>(transformer("middle_block.1", channels_, config_.middle_depth));
   middle2_ = std::make_unique<ResnetBlock>(resnet("middle_block.2", channels_, channels_));
 }
 
@@ -77,7 +81,8 @@ void UNet::build_outputs() {
       skips.pop_back();
       channels_ = out;
       const int depth = config_.transformer_depth[level];
-      if (depth > 0) b.attn = std::make_unique<SpatialTransformer>(transformer(path + ".1", channels_, depth));
+      if (depth > 0)
+        b.attn = std::make_unique<SpatialTransformer>(transformer(path + ".1", channels_, depth));
       if (level > 0 && r == config_.res_blocks) {
         b.up = std::make_unique<Conv2d>(path + (depth > 0 ? ".2.conv" : ".1.conv"), channels_, channels_);
       }

@@ -39,8 +39,8 @@ class Detector {
   bool has(const std::string& name) const { return source_.contains(prefix_ + name); }
   std::int64_t dim(const std::string& name, std::size_t axis) const {
     const TensorInfo& info = source_.at(prefix_ + name);
-    require<DataError>(axis < info.shape.size(), source_.describe(), ": ", prefix_ + name, " has ", info.shape.size(),
-                       " dimensions, expected more than ", axis);
+    require<DataError>(axis < info.shape.size(), source_.describe(), ": ", prefix_ + name, " has ",
+                       info.shape.size(), " dimensions, expected more than ", axis);
     return info.shape[axis];
   }
   std::size_t rank(const std::string& name) const { return source_.at(prefix_ + name).shape.size(); }

@@ -23,7 +23,8 @@ Tensor as_tokens(const Tensor& x) { return x.reshape({x.dim(0), x.dim(1) * x.dim
 
 VaeAttention::VaeAttention(const std::string& path, std::int64_t channels, int groups)
     : norm_(path + ".norm", channels, {groups, kEps, NormThen::nothing}),
-      qkv_(channels, {{path + ".q", channels}, {path + ".k", channels}, {path + ".v", channels}}, FileLayout::conv_1x1),
+      qkv_(channels, {{path + ".q", channels}, {path + ".k", channels}, {path + ".v", channels}},
+           FileLayout::conv_1x1),
       attention_{{1, 1, false, 0}},
       out_(path + ".proj_out", channels, channels, true, FileLayout::conv_1x1) {}
 
@@ -93,7 +94,8 @@ VaeEncoder::VaeEncoder(const VaeConfig& k)
     }
   }
   middle_ = std::make_unique<VaeMiddle>("encoder.mid", width, k.norm_groups);
-  norm_out_ = std::make_unique<GroupNorm>("encoder.norm_out", width, GroupNormSpec{k.norm_groups, kEps, NormThen::silu});
+  norm_out_ = std::make_unique<GroupNorm>("encoder.norm_out", width,
+                                          GroupNormSpec{k.norm_groups, kEps, NormThen::silu});
   conv_out_ = std::make_unique<Conv2d>("encoder.conv_out", width, 2 * k.latent_channels);
 }
 
@@ -150,7 +152,8 @@ VaeDecoder::VaeDecoder(const VaeConfig& k)
     }
     if (l > 0) levels_[l].up = std::make_unique<Conv2d>(path + ".upsample.conv", width, width);
   }
-  norm_out_ = std::make_unique<GroupNorm>("decoder.norm_out", width, GroupNormSpec{k.norm_groups, kEps, NormThen::silu});
+  norm_out_ = std::make_unique<GroupNorm>("decoder.norm_out", width,
+                                          GroupNormSpec{k.norm_groups, kEps, NormThen::silu});
   conv_out_ = std::make_unique<Conv2d>("decoder.conv_out", width, 3);
 }
 
@@ -204,18 +207,22 @@ VaeConfig detect_vae(const TensorSource& source, const std::string& prefix) {
   VaeConfig k;
   const auto out_of = [&](const std::string& name) {
     const TensorInfo& info = source.at(prefix + name);
-    require<DataError>(info.shape.size() == 4, source.describe(), ": ", prefix + name, " is not a convolution");
+    require<DataError>(info.shape.size() == 4, source.describe(), ": ", prefix + name,
+                       " is not a convolution");
     return static_cast<int>(info.shape[0]);
   };
   k.channels = out_of("encoder.conv_in.weight");
   k.latent_channels = out_of("encoder.conv_out.weight") / 2;
   k.channel_mult.clear();
-  for (int l = 0; source.contains(prefix + "encoder.down." + std::to_string(l) + ".block.0.conv1.weight"); ++l) {
-    k.channel_mult.push_back(out_of("encoder.down." + std::to_string(l) + ".block.0.conv1.weight") / k.channels);
+  for (int l = 0; source.contains(prefix + "encoder.down." + std::to_string(l) + ".block.0.conv1.weight");
+       ++l) {
+    k.channel_mult.push_back(out_of("encoder.down." + std::to_string(l) + ".block.0.conv1.weight") /
+                             k.channels);
   }
   require<DataError>(!k.channel_mult.empty(), source.describe(), ": no VAE encoder under \"", prefix, "\"");
   k.res_blocks = 0;
-  while (source.contains(prefix + "encoder.down.0.block." + std::to_string(k.res_blocks) + ".conv1.weight")) ++k.res_blocks;
+  while (source.contains(prefix + "encoder.down.0.block." + std::to_string(k.res_blocks) + ".conv1.weight"))
+    ++k.res_blocks;
   return k;
 }
 

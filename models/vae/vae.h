@@ -1,5 +1,6 @@
-// AutoencoderKL, the f8 autoencoder of Stable Diffusion (Rombach et al. 2022; Kingma & Welling 2014), channels-last.
-// Layers carry the names of the single-file checkpoints, without the "first_stage_model." prefix.
+// AutoencoderKL, the f8 autoencoder of Stable Diffusion (Rombach et al. 2022; Kingma & Welling 2014),
+// channels-last. Layers carry the names of the single-file checkpoints, without the "first_stage_model."
+// prefix.
 #pragma once
 
 #include <memory>
@@ -52,7 +53,8 @@ class VaeMiddle {
 class VaeEncoder {
  public:
   explicit VaeEncoder(const VaeConfig& config);
-  // Pictures (N, H, W, 3) in [-1, 1] -> moments (N, H/8, W/8, 2·latent) = [mean | logvar], logvar not clamped yet.
+  // Pictures (N, H, W, 3) in [-1, 1] -> moments (N, H/8, W/8, 2·latent) = [mean | logvar], logvar not clamped
+  // yet.
   Tensor forward(const Context& c, const Tensor& pictures);
   void backward(const Context& c, const Tensor& dmoments);
   void visit(ModelVisitor& v);

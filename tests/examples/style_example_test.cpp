@@ -1,5 +1,5 @@
-// The quickstart's promise as numbers: after training, pictures of prompts that no training picture shows are in the new
-// style and in the colours asked for; before, they are not.
+// The quickstart's promise as numbers: after training, pictures of prompts that no training picture shows are
+// in the new style and in the colours asked for; before, they are not.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -26,8 +26,8 @@ class StyleExample : public ::testing::Test {
     ASSERT_EQ(f.code, 0) << args[0] << "\n" << f.err;
   }
   void draw(const std::string& lora, const std::string& out) {
-    run({"sample", kExample + "train.yaml", "--prompts", kExample + "held_out.txt", "--seed", "7", "--lora", lora, "--out",
-         (folder / out).string()});
+    run({"sample", kExample + "train.yaml", "--prompts", kExample + "held_out.txt", "--seed", "7", "--lora",
+         lora, "--out", (folder / out).string()});
   }
   const fs::path folder = fs::path(::testing::TempDir()) / "style_example";
 };
@@ -44,9 +44,10 @@ TEST_F(StyleExample, TheLoraTeachesTheStyle) {
 
   draw("none", "before");
   draw(output + "/adapter.safetensors", "after");
-  const Finished scored = rankine_run({"score", (folder / "after").string(), "--before", (folder / "before").string(),
-                                       "--prompts", kExample + "held_out.txt", "--into", output, "--json"},
-                                      folder);
+  const Finished scored =
+      rankine_run({"score", (folder / "after").string(), "--before", (folder / "before").string(),
+                   "--prompts", kExample + "held_out.txt", "--into", output, "--json"},
+                  folder);
   ASSERT_EQ(scored.code, 0) << scored.err;
   const auto json = nlohmann::json::parse(scored.out);
   EXPECT_EQ(json.at("pictures"), 32);

@@ -1,4 +1,5 @@
-// LoRA targets of the published sizes, as kohya's sd-scripts count them. Nothing is loaded: names and shapes suffice.
+// LoRA targets of the published sizes, as kohya's sd-scripts count them. Nothing is loaded: names and shapes
+// suffice.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -43,7 +44,8 @@ TEST(LoraCounts, Sd15) {
   EXPECT_EQ(plain.unet, 192U);
   EXPECT_EQ(plain.text, 72U);
   EXPECT_EQ(attach(SdFamily::sd_v1, true).unet, 278U);
-  EXPECT_TRUE(plain.names.contains("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0"));
+  EXPECT_TRUE(
+      plain.names.contains("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0"));
   EXPECT_TRUE(plain.names.contains("lora_unet_mid_block_attentions_0_proj_in"));
   EXPECT_TRUE(plain.names.contains("lora_unet_up_blocks_3_attentions_2_transformer_blocks_0_ff_net_0_proj"));
   EXPECT_TRUE(plain.names.contains("lora_te_text_model_encoder_layers_11_mlp_fc2"));

@@ -1,5 +1,5 @@
-// Our models against stored PyTorch results (tests/goldens, made by make_goldens.py with diffusers and transformers):
-// outputs and LoRA gradients, relative error at most kModelRelative.
+// Our models against stored PyTorch results (tests/goldens, made by make_goldens.py with diffusers and
+// transformers): outputs and LoRA gradients, relative error at most kModelRelative.
 #include "engine/tape/tape.h"
 #include "engine/train/param_arena.h"
 #include "kernels/elementwise/elementwise.h"
@@ -30,7 +30,8 @@ class Folder final : public TensorSource {
 };
 
 SafetensorsFile open_golden(const std::string& name) {
-  return SafetensorsFile(std::filesystem::path(RANKINE_SOURCE_DIR) / "tests/goldens" / (name + ".safetensors"));
+  return SafetensorsFile(std::filesystem::path(RANKINE_SOURCE_DIR) / "tests/goldens" /
+                         (name + ".safetensors"));
 }
 
 class Golden : public ::testing::Test {
@@ -48,7 +49,9 @@ class Golden : public ::testing::Test {
       for (const bool down : {true, false}) {
         const std::string key = "grad/" + m.name + (down ? ".lora_down.weight" : ".lora_up.weight");
         const std::vector<float>& got = down ? m.down : m.up;
-        EXPECT_LE(relative_l2(std::span<const float>(got), std::span<const float>(values_of(golden, key))), kModelRelative) << key;
+        EXPECT_LE(relative_l2(std::span<const float>(got), std::span<const float>(values_of(golden, key))),
+                  kModelRelative)
+            << key;
         ++compared;
       }
     }
@@ -72,8 +75,10 @@ class Golden : public ::testing::Test {
     return unet;
   }
   UNetInput input(const TensorSource& file, const std::string& which) {
-    UNetInput in{channels_last(c, read_tensor(c, file, "in/x_" + which)), read_tensor(c, file, "in/t_" + which),
-                 read_tensor(c, file, "in/context_" + which), {}};
+    UNetInput in{channels_last(c, read_tensor(c, file, "in/x_" + which)),
+                 read_tensor(c, file, "in/t_" + which),
+                 read_tensor(c, file, "in/context_" + which),
+                 {}};
     if (file.contains("in/vector_" + which)) in.vector = read_tensor(c, file, "in/vector_" + which);
     return in;
   }
@@ -109,7 +114,8 @@ TEST_P(GoldenUNetLora, LossAndGradients) {
   network.from_file(adapter);
   arena.zero_grad(c);
 
-  const UNetInput in = input(golden, "2");
+  UNetInput in = input(golden, "2");
+  in.input_gradients = true;
   const Tensor target = channels_last(c, read_tensor(c, golden, "in/target"));
   Tape tape;
   const Context recording = c.with_tape(tape);
@@ -129,8 +135,8 @@ TEST_P(GoldenUNetLora, LossAndGradients) {
   expect_gradients(golden, network, arena);
 }
 INSTANTIATE_TEST_SUITE_P(Families, GoldenUNetLora,
-                         ::testing::Values("unet_sd1_lora", "unet_sd1_lora_conv", "unet_sd2_lora", "unet_xl_lora",
-                                           "unet_xl_lora_conv"));
+                         ::testing::Values("unet_sd1_lora", "unet_sd1_lora_conv", "unet_sd2_lora",
+                                           "unet_xl_lora", "unet_xl_lora_conv"));
 
 class GoldenClip : public Golden {
  protected:
@@ -140,7 +146,8 @@ class GoldenClip : public Golden {
     ClipTextConfig config = detect_clip(weights, prefix, naming);
     config.heads = number(file, "heads", config.heads);
     auto clip = std::make_unique<ClipText>(config);
-    load_weights(c, *clip, weights, naming == ClipNaming::hugging_face ? prefixed(prefix) : open_clip_naming(prefix));
+    load_weights(c, *clip, weights,
+                 naming == ClipNaming::hugging_face ? prefixed(prefix) : open_clip_naming(prefix));
     return clip;
   }
   Tensor ids(const TensorSource& file) { return to_ids(c, read_tensor(c, file, "in/ids")); }
@@ -149,16 +156,21 @@ class GoldenClip : public Golden {
 TEST_F(GoldenClip, OpenAiLayout) {
   const SafetensorsFile file = open_golden("clip_l");
   const auto clip = load(file, ClipNaming::hugging_face);
-  EXPECT_TRUE(matches(clip->forward(c, ids(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
-  EXPECT_TRUE(matches(clip->forward(c, ids(file), {2, true, false}).hidden, values_of(file, "out/penultimate_ln")));
-  EXPECT_TRUE(matches(clip->forward(c, ids(file), {2, false, false}).hidden, values_of(file, "out/penultimate")));
+  EXPECT_TRUE(
+      matches(clip->forward(c, ids(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
+  EXPECT_TRUE(
+      matches(clip->forward(c, ids(file), {2, true, false}).hidden, values_of(file, "out/penultimate_ln")));
+  EXPECT_TRUE(
+      matches(clip->forward(c, ids(file), {2, false, false}).hidden, values_of(file, "out/penultimate")));
 }
 
 TEST_F(GoldenClip, OpenClipLayout) {
   const SafetensorsFile file = open_golden("clip_open");
   const auto clip = load(file, ClipNaming::open_clip);
-  EXPECT_TRUE(matches(clip->forward(c, ids(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
-  EXPECT_TRUE(matches(clip->forward(c, ids(file), {2, true, false}).hidden, values_of(file, "out/penultimate_ln")));
+  EXPECT_TRUE(
+      matches(clip->forward(c, ids(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
+  EXPECT_TRUE(
+      matches(clip->forward(c, ids(file), {2, true, false}).hidden, values_of(file, "out/penultimate_ln")));
   const ClipOutput xl = clip->forward(c, ids(file), {2, false, true});
   EXPECT_TRUE(matches(xl.hidden, values_of(file, "out/penultimate")));
   EXPECT_TRUE(matches(xl.pooled, values_of(file, "out/pooled")));
@@ -239,7 +251,9 @@ TEST_F(Golden, Vae) {
     const std::string key = "grad/first_stage_model." + w->path();
     if (!file.contains(key)) continue;
     const std::vector<float> got = to_file_order(w->grad(), w->layout());
-    EXPECT_LE(relative_l2(std::span<const float>(got), std::span<const float>(values_of(file, key))), kModelRelative) << key;
+    EXPECT_LE(relative_l2(std::span<const float>(got), std::span<const float>(values_of(file, key))),
+              kModelRelative)
+        << key;
     ++compared;
   }
   EXPECT_GE(compared, 10);

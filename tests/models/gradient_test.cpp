@@ -1,5 +1,6 @@
-// Whole models: the gradient along random directions against central differences of the fp32 loss. The stored PyTorch
-// gradients (golden_test.cpp) are the exact check; this one covers every parameter of every training mode at once.
+// Whole models: the gradient along random directions against central differences of the fp32 loss. The stored
+// PyTorch gradients (golden_test.cpp) are the exact check; this one covers every parameter of every training
+// mode at once.
 #include <functional>
 
 #include "engine/tape/tape.h"
@@ -106,8 +107,8 @@ class Gradients : public ::testing::Test {
     const Context recording = backward ? c.with_tape(tape) : c;
     Tensor time = c.empty({2}, "t");
     fill(c, time, 321);
-    const Tensor y =
-        unet.forward(recording, {random_tensor(c, {2, 6, 4, 4}, 1), time, random_tensor(c, {2, 5, 24}, 2), {}});
+    const Tensor y = unet.forward(
+        recording, {random_tensor(c, {2, 6, 4, 4}, 1), time, random_tensor(c, {2, 5, 24}, 2), {}});
     Tensor r;
     const double loss = weigh(y, r);
     if (backward) {
@@ -136,9 +137,7 @@ TEST_F(Gradients, UNetLoraOnEveryTarget) {
     network.init(c, 5);
     randomise(arena, 0.05F);
     checked = 0;
-    check(arena, [&](bool backward) {
-      return unet_loss(unet, backward);
-    });
+    check(arena, [&](bool backward) { return unet_loss(unet, backward); });
     EXPECT_GT(checked, 20);
   }
 }
@@ -150,9 +149,7 @@ TEST_F(Gradients, UNetAllWeights) {
   unet.visit(all);
   ParamArena arena(c, all.params);
   start_from_initial(all);
-  check(arena, [&](bool backward) {
-    return unet_loss(unet, backward);
-  });
+  check(arena, [&](bool backward) { return unet_loss(unet, backward); });
   EXPECT_GT(checked, 20);
 }
 

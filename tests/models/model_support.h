@@ -40,7 +40,8 @@ inline Tensor channels_last(const Context& c, const Tensor& x) {
   Tensor y = c.empty({n, x.dim(2), x.dim(3), ch}, "nhwc");
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t k = 0; k < ch; ++k) {
-      for (std::int64_t p = 0; p < hw; ++p) y.data<float>()[(i * hw + p) * ch + k] = x.data<float>()[(i * ch + k) * hw + p];
+      for (std::int64_t p = 0; p < hw; ++p)
+        y.data<float>()[(i * hw + p) * ch + k] = x.data<float>()[(i * ch + k) * hw + p];
     }
   }
   return y;
@@ -56,13 +57,15 @@ inline ::testing::AssertionResult matches(const Tensor& got, const std::vector<f
 }
 
 // A picture-like output, compared in PyTorch's order.
-inline ::testing::AssertionResult matches_nchw(const Context& c, const Tensor& got, const TensorSource& source,
-                                               const std::string& name) {
+inline ::testing::AssertionResult matches_nchw(const Context& c, const Tensor& got,
+                                               const TensorSource& source, const std::string& name) {
   const Tensor want = channels_last(c, read_tensor(c, source, name));
   return matches(got, {want.data<float>(), want.data<float>() + want.numel()});
 }
 
 // Files that lie beside the repository and are no part of it; tests that want them are skipped without.
-inline std::filesystem::path shared_data() { return std::filesystem::path(RANKINE_SOURCE_DIR).parent_path() / "shared" / "data"; }
+inline std::filesystem::path shared_data() {
+  return std::filesystem::path(RANKINE_SOURCE_DIR).parent_path() / "shared" / "data";
+}
 
 }  // namespace rankine::testing_support

@@ -1,4 +1,5 @@
-// Our models against outputs that other implementations recorded (openai/CLIP, CompVis' U-Net), where those files are.
+// Our models against outputs that other implementations recorded (openai/CLIP, CompVis' U-Net), where those
+// files are.
 #include "models/clip/clip_text.h"
 #include "models/names/names.h"
 #include "models/unet/unet.h"
@@ -11,7 +12,8 @@ using namespace testing_support;
 class Recorded : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(shared_data())) GTEST_SKIP() << "SKIPPED: no recorded data at " << shared_data();
+    if (!std::filesystem::exists(shared_data()))
+      GTEST_SKIP() << "SKIPPED: no recorded data at " << shared_data();
   }
   Runtime runtime{Device::cpu()};
   Context c{runtime};
@@ -27,7 +29,8 @@ TEST_F(Recorded, UNetOfCompVis) {
   UNet unet(config);
   load_weights(c, unet, weights, prefixed("model.diffusion_model."));
   const Tensor x = channels_last(c, read_tensor(c, expected, "x_t"));
-  const Tensor y = unet.forward(c, {x, read_tensor(c, expected, "t"), read_tensor(c, expected, "context"), {}});
+  const Tensor y =
+      unet.forward(c, {x, read_tensor(c, expected, "t"), read_tensor(c, expected, "context"), {}});
   EXPECT_TRUE(matches_nchw(c, y, expected, "out_base"));
 }
 

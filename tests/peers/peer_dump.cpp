@@ -1,13 +1,13 @@
-// For the peer test: attaches a fresh LoRA with random up matrices to a model file, writes it as users get it, and records
-// what our U-Net says with and without it.
+// For the peer test: attaches a fresh LoRA with random up matrices to a model file, writes it as users get
+// it, and records what our U-Net says with and without it.
 //   peer_dump MODEL FOLDER CONV_RANK     writes FOLDER/adapter.safetensors and FOLDER/recorded.safetensors
 #include <cstdio>
 #include <exception>
 
-#include "models/sd/lora_network.h"
-#include "models/sd/sd_checkpoint.h"
 #include "kernels/random/random.h"
 #include "models/nn/load.h"
+#include "models/sd/lora_network.h"
+#include "models/sd/sd_checkpoint.h"
 
 namespace rankine {
 namespace {
@@ -29,7 +29,8 @@ void dump(const std::filesystem::path& model, const std::filesystem::path& folde
   const SdCheckpoint checkpoint = open_sd_checkpoint(model);
   UNet unet(checkpoint.unet_config);
   load_weights(c, unet, *checkpoint.unet.source, checkpoint.unet.naming);
-  const Tensor x = noise(c, {2, 16, 16, 4}, "x"), context = noise(c, {2, 77, checkpoint.unet_config.context_dim}, "context");
+  const Tensor x = noise(c, {2, 16, 16, 4}, "x"),
+               context = noise(c, {2, 77, checkpoint.unet_config.context_dim}, "context");
   Tensor t = c.empty({2}, "t");
   t.data<float>()[0] = 37;
   t.data<float>()[1] = 801;
@@ -53,7 +54,8 @@ void dump(const std::filesystem::path& model, const std::filesystem::path& folde
   file.modules = network.to_file();
   write_adapter(folder / "adapter.safetensors", file, FileDType::f32);
   out.push_back(stored("adapted", unet.forward(c, {x, t, context, {}})));
-  write_safetensors(folder / "recorded.safetensors", std::move(out), {{"modules", std::to_string(network.unet_modules())}});
+  write_safetensors(folder / "recorded.safetensors", std::move(out),
+                    {{"modules", std::to_string(network.unet_modules())}});
 }
 
 }  // namespace

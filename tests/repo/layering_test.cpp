@@ -53,13 +53,15 @@ bool allowed(const Row& row, std::string_view target) {
 }
 
 TEST(Layering, EveryIncludePointsDownwards) {
-  for (const SourceFile& file : testing_support::source_files({"engine", "kernels", "io", "models", "apps", "bench"})) {
+  for (const SourceFile& file :
+       testing_support::source_files({"engine", "kernels", "io", "models", "apps", "bench"})) {
     const Row* row = row_of(file.path);
     ASSERT_NE(row, nullptr) << file.path;
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       const std::string target = included(file.lines[i]);
       if (target.empty()) continue;
-      EXPECT_NE(target.find('/'), std::string::npos) << file.path << ":" << i + 1 << ": include paths start at the root";
+      EXPECT_NE(target.find('/'), std::string::npos)
+          << file.path << ":" << i + 1 << ": include paths start at the root";
       EXPECT_TRUE(allowed(*row, target)) << file.path << ":" << i + 1 << ": may not include " << target;
     }
   }
@@ -81,8 +83,10 @@ TEST(Layering, OnlyPublicKernelHeadersAreShared) {
 }
 
 TEST(Layering, CudaHeadersStayInCudaFiles) {
-  for (const SourceFile& file : testing_support::source_files({"engine", "kernels", "io", "models", "apps"})) {
-    if (file.path.ends_with(".cu") || file.path.ends_with(".cuh") || file.path.ends_with("_cuda.cpp")) continue;
+  for (const SourceFile& file :
+       testing_support::source_files({"engine", "kernels", "io", "models", "apps"})) {
+    if (file.path.ends_with(".cu") || file.path.ends_with(".cuh") || file.path.ends_with("_cuda.cpp"))
+      continue;
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       const std::string& line = file.lines[i];
       const bool cuda = line.starts_with("#include <cuda") || line.starts_with("#include <cublas") ||

@@ -21,14 +21,17 @@ inline std::vector<SourceFile> source_files(const std::vector<std::string>& fold
   for (const std::string& folder : folders) {
     for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
       const std::string extension = entry.path().extension().string();
-      if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh" && extension != ".py") continue;
+      if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh" &&
+          extension != ".py")
+        continue;
       SourceFile file{fs::relative(entry.path(), root).string(), {}};
       std::ifstream in(entry.path());
       for (std::string line; std::getline(in, line);) file.lines.push_back(line);
       files.push_back(std::move(file));
     }
   }
-  std::sort(files.begin(), files.end(), [](const SourceFile& a, const SourceFile& b) { return a.path < b.path; });
+  std::sort(files.begin(), files.end(),
+            [](const SourceFile& a, const SourceFile& b) { return a.path < b.path; });
   return files;
 }
 

@@ -29,8 +29,9 @@ template <class Got, class Want>
     if (!(ratio <= worst)) worst = std::isnan(ratio) ? INFINITY : ratio, at = i;
   }
   if (worst <= 1) return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure() << "element " << at << ": got " << static_cast<double>(got[at]) << ", want "
-                                       << static_cast<double>(want[at]) << " (error " << worst << " x tolerance)";
+  return ::testing::AssertionFailure()
+         << "element " << at << ": got " << static_cast<double>(got[at]) << ", want "
+         << static_cast<double>(want[at]) << " (error " << worst << " x tolerance)";
 }
 
 template <class Got, class Want>
@@ -59,8 +60,10 @@ inline Tensor stored_as(const Context& c, const Tensor& t, DType dtype) {
   if (dtype == DType::f32) return t;
   Tensor y = c.empty(t.shape(), "stored", dtype);
   for (std::int64_t i = 0; i < t.numel(); ++i) {
-    if (dtype == DType::f16) y.data<Half>()[i] = to_half(t.data<float>()[i]);
-    else y.data<BFloat16>()[i] = to_bfloat16(t.data<float>()[i]);
+    if (dtype == DType::f16)
+      y.data<Half>()[i] = to_half(t.data<float>()[i]);
+    else
+      y.data<BFloat16>()[i] = to_bfloat16(t.data<float>()[i]);
   }
   return y;
 }

@@ -1,5 +1,5 @@
-// The project's one tolerance table. An error is judged as |got - want| <= abs + rel |want|, with the scale of the
-// whole tensor (its largest |want|) as the unit of `abs`.
+// The project's one tolerance table. An error is judged as |got - want| <= abs + rel |want|, with the scale
+// of the whole tensor (its largest |want|) as the unit of `abs`.
 #pragma once
 
 #include "engine/core/dtype.h"
@@ -14,10 +14,14 @@ struct Tolerance {
 // A kernel against its scalar reference in double, by the dtype its inputs are stored in.
 constexpr Tolerance kernel_tolerance(DType t) {
   switch (t) {
-    case DType::f32: return {1e-5, 1e-5};
-    case DType::f16: return {1e-2, 1e-2};
-    case DType::bf16: return {4e-2, 4e-2};
-    default: return {0, 0};
+    case DType::f32:
+      return {1e-5, 1e-5};
+    case DType::f16:
+      return {1e-2, 1e-2};
+    case DType::bf16:
+      return {4e-2, 4e-2};
+    default:
+      return {0, 0};
   }
 }
 // A hand-written backward against central differences in double.
