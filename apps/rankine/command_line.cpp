@@ -44,7 +44,7 @@ class CommandLine {
   void add_small_commands();
 
   CLI::App app_{"Trains LoRA adapters and small image models: one YAML file in, one adapter out."};
-  bool quiet_ = false, verbose_ = false;
+  bool quiet_ = false, verbose_ = false, schema_as_markdown_ = false;
   Run run_;
   TrainCommand train_;
   PlanCommand plan_;
@@ -192,8 +192,11 @@ void CommandLine::add_small_commands() {
   CLI::App* doctor = command("doctor", "Say what this machine and this build can do", "  rankine doctor",
                              [this](Console& console) { return run_doctor(doctor_, console); });
   add_json(doctor, doctor_.json);
-  command("schema", "Print the JSON Schema of the run file, for editors",
-          "  rankine schema > run.schema.json", [](Console&) { return run_schema(); });
+  CLI::App* schema = command("schema", "Print the JSON Schema of the run file, for editors",
+                             "  rankine schema > run.schema.json",
+                             [this](Console&) { return run_schema(schema_as_markdown_); });
+  schema->add_flag("--markdown", schema_as_markdown_,
+                   "The reference of all keys (docs/configuration.md) instead");
   CLI::App* completion = command("completion", "Print a completion script",
                                  "  source <(rankine completion bash)", [this](Console&) {
                                    fmt::print("{}", completion_script(app_, shell_));

@@ -79,6 +79,6 @@ struct DoctorCommand {
 int run_doctor(const DoctorCommand& command, Console& console);
 
 int run_report(const std::string& run_dir, Console& console);
-int run_schema();
+int run_schema(bool markdown);  // or the reference that docs/configuration.md holds
 
 }  // namespace rankine::app

@@ -5,8 +5,8 @@
 
 namespace rankine::app {
 
-int run_schema() {
-  fmt::print("{}", config::run_config_schema());
+int run_schema(bool markdown) {
+  fmt::print("{}", markdown ? config::config_reference_markdown() : config::run_config_schema());
   return kFinished;
 }
 

@@ -30,7 +30,7 @@ Table<RunConfig> output_fields() {
           in, &S::save_dtype),
       field<RunConfig>({.key = "save_name",
                         .doc = "File name of the adapter, without ending.",
-                        .not_set = "the last part of output_dir",
+                        .not_set = "adapter, or model with method: full",
                         .known_as = "output_name name",
                         .form = TextForm::name},
                        in, &S::save_name),

@@ -191,7 +191,7 @@ struct OutputSection {
   std::int64_t save_steps = 500;      // optimizer steps; 0: only at the end
   std::int64_t keep_checkpoints = 3;  // 0: all
   SaveDtype save_dtype = SaveDtype::fp16;
-  std::optional<std::string> save_name;  // not set: last part of output_dir
+  std::optional<std::string> save_name;  // not set: adapter, or model with method: full
   std::vector<SamplePrompt> sample_prompts;
   std::int64_t sample_steps = 0;  // optimizer steps between previews; 0: only before and after training
   Sampler sample_sampler = Sampler::euler;

@@ -49,7 +49,9 @@ figure { margin: 0; } figcaption { font-size: 14px; }
 .chart small { margin-right: auto; }
 .chart svg { width: 100%; height: auto; display: block; } .chart svg svg { width: auto; }
 .key { color: var(--soft); font-size: 13px; }
-.key i { display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: middle; }
+.key i {
+  display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: middle;
+}
 path { fill: none; stroke-linejoin: round; }
 path.raw { stroke: var(--pale); stroke-width: 1; } path.smooth { stroke: var(--blue); stroke-width: 2; }
 path.second { stroke: var(--orange); stroke-width: 2; }
@@ -66,7 +68,9 @@ i.raw { background: var(--pale); } i.smooth { background: var(--blue); } i.secon
 footer { font-size: 13px; text-align: center; }
 @media (max-width: 760px) { .charts, .samples { grid-template-columns: minmax(0, 1fr); } .wide { display: none; }
   .chart:first-child { grid-column: auto; } }
-@media print { body { background: none; } section, header { border-color: #bbb; } figure, article, tr { break-inside: avoid; } }
+@media print {
+  body { background: none; } section, header { border-color: #bbb; } figure, article, tr { break-inside: avoid; }
+}
 )css";
 
 }  // namespace rankine
