@@ -85,8 +85,8 @@ void put_run(Group ss, const RunFacts& run) {
   ss.put("output_name", run.output_name);
   ss.put("training_comment", run.comment);
   ss.put("session_id", run.session_id);
-  ss.put("training_started_at", run.started_at);
-  ss.put("training_finished_at", run.finished_at);
+  if (run.started_at > 0) ss.put("training_started_at", run.started_at);
+  if (run.finished_at > 0) ss.put("training_finished_at", run.finished_at);
   ss.put("seed", run.seed);
   ss.put("steps", run.steps);
   ss.put("epoch", run.epoch);
@@ -181,7 +181,7 @@ void put_modelspec(Group spec, const KohyaFacts& facts) {
   spec.put("prediction_type", std::string(version.prediction));
   spec.put("title", d.title.empty() ? facts.run.output_name : d.title);
   spec.put("resolution", join(facts.data.width, "x", facts.data.height));
-  spec.put("date", iso_date(facts.run.finished_at));
+  if (facts.run.finished_at > 0) spec.put("date", iso_date(facts.run.finished_at));
   spec.put_known("encoder_layer", facts.model.clip_skip);
   spec.put_known("author", d.author);
   spec.put_known("description", d.description);

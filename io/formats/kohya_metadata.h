@@ -22,7 +22,7 @@ struct RunFacts {
   std::string output_name;
   std::optional<std::string> comment;
   std::string session_id;
-  double started_at = 0, finished_at = 0;  // seconds since 1970-01-01 UTC
+  double started_at = 0, finished_at = 0;  // seconds since 1970-01-01 UTC; 0: not said
   std::optional<std::int64_t> seed;
   std::int64_t steps = 0, epoch = 0;  // done when the file was written
 };

@@ -1,0 +1,169 @@
+// The diffusion objective as a whole, on the example's tiny model: every option trains, repeats to the bit,
+// and options that only save memory change nothing.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "engine/train/param_arena.h"
+#include "models/tasks/diffusion_task.h"
+
+namespace rankine {
+namespace {
+
+const std::string kRun = R"(
+base_model: examples/sd-style/tiny-sd.safetensors
+train_data_dir: examples/sd-style/data/style
+resolution: 64
+enable_bucket: false
+cache_latents: false
+batch_size: 3
+max_steps: 4
+output_dir: unused
+)";
+
+struct Step {
+  double loss = 0;
+  std::vector<float> grad;
+};
+
+class TaskTest : public ::testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::current_path(RANKINE_SOURCE_DIR); }
+
+  std::unique_ptr<DiffusionTask> make(const std::vector<std::string>& options) {
+    const config::RunConfig k = parse_run_config(kRun, "test.yaml", options);
+    auto data = std::make_unique<ImageData>(k, 64, 8);
+    return std::make_unique<DiffusionTask>(k, load_model(c, k, {}, {}), std::move(data));
+  }
+  // Optimizer step 1 of a run with these options, up matrices away from zero.
+  Step step(const std::vector<std::string>& options) {
+    const auto task = make(options);
+    ParamArena arena(c, task->params());
+    c.seed = 42;
+    task->init_params(c);
+    HostRandom random({7, purpose("test"), 0, 0});
+    for (float& v : arena.value().span<float>()) v += 0.02F * (random.uniform() - 0.5F);
+    arena.zero_grad(c);
+    c.step = 1;
+    Step s;
+    s.loss = task->train_step(c, 1).loss;
+    s.grad.assign(arena.grad().data<float>(), arena.grad().data<float>() + arena.numel());
+    return s;
+  }
+  static double norm(const std::vector<float>& v) {
+    double sum = 0;
+    for (const float x : v) sum += double(x) * double(x);
+    return std::sqrt(sum);
+  }
+
+  Runtime runtime{Device::cpu()};
+  Context c{runtime};
+};
+
+TEST_F(TaskTest, EveryOptionTrainsAndRepeatsToTheBit) {
+  const Step plain = step({});
+  const std::vector<std::vector<std::string>> cases{
+      {"noise_offset=0.1"},
+      {"min_snr_gamma=0.01"},
+      {"loss=huber"},
+      {"loss=smooth_l1"},
+      {"lora_dropout=0.3"},
+      {"lora_rank_dropout=0.3"},
+      {"prediction_type=v_prediction"},
+      {"prediction_type=v_prediction", "zero_terminal_snr=true"},
+      {"lora_conv_rank=2"},
+      {"use_rslora=true"},
+      {"train_text_encoder=true"},
+      {"train_text_encoder=true", "max_token_length=225"},
+      {"max_token_length=150"},
+      {"clip_skip=2"},
+      {"random_crop=true", "resolution=[64, 48]"},
+      {"flip=true"},
+      {"caption_dropout=0.9"},
+      {"min_timestep=900"},
+      {"target_modules=[attn2]"},
+      {"gradient_accumulation=2"},
+  };
+  for (const auto& options : cases) {
+    SCOPED_TRACE(options[0]);
+    const Step first = step(options), second = step(options);
+    EXPECT_TRUE(std::isfinite(first.loss));
+    EXPECT_GT(norm(first.grad), 0);
+    EXPECT_EQ(first.loss, second.loss);
+    EXPECT_EQ(first.grad, second.grad);
+    EXPECT_FALSE(first.loss == plain.loss && first.grad == plain.grad) << "the option changes nothing";
+  }
+}
+
+TEST_F(TaskTest, ModuleDropoutLeavesModulesOut) {
+  const Step all = step({}), some = step({"lora_module_dropout=0.5"});
+  const auto zeros = [](const Step& s) { return std::count(s.grad.begin(), s.grad.end(), 0.0F); };
+  EXPECT_GT(zeros(some), zeros(all) + static_cast<std::ptrdiff_t>(some.grad.size() / 4));
+  EXPECT_GT(norm(some.grad), 0);
+}
+
+TEST_F(TaskTest, RecomputeChangesNoBit) {
+  for (const char* extra :
+       {"lora_rank=4", "lora_dropout=0.3", "lora_conv_rank=2", "train_text_encoder=true"}) {
+    SCOPED_TRACE(extra);
+    const Step kept = step({extra}), again = step({extra, "recompute=true"});
+    EXPECT_EQ(kept.loss, again.loss);
+    EXPECT_EQ(kept.grad, again.grad);
+  }
+}
+
+TEST_F(TaskTest, AllWeightsOfASmallModelTrain) {
+  const auto task = make({"method=full", "train_text_encoder=true"});
+  ParamArena arena(c, task->params());
+  task->init_params(c);
+  arena.zero_grad(c);
+  EXPECT_TRUE(std::isfinite(task->train_step(c, 0).loss));
+  std::size_t silent = 0;
+  for (Param* p : task->params()) {
+    const auto g = p->grad.span<float>();
+    silent += std::all_of(g.begin(), g.end(), [](float v) { return v == 0; }) ? 1 : 0;
+  }
+  EXPECT_EQ(silent, 0U);
+}
+
+TEST_F(TaskTest, ContinuesFromAnExistingLora) {
+  const std::filesystem::path file = std::filesystem::path(::testing::TempDir()) / "task_init.safetensors";
+  AdapterFile written;
+  {
+    const auto task = make({"lora_rank=4", "lora_conv_rank=2"});
+    ParamArena arena(c, task->params());
+    HostRandom random({9, purpose("test"), 0, 0});
+    for (float& v : arena.value().span<float>()) v = random.uniform() - 0.5F;
+    written.modules = task->network().to_file();
+    write_adapter(file, written, FileDType::f32);
+  }
+  const auto task = make({"lora_rank=16", "init_lora=" + file.string()});  // the file's ranks win
+  ParamArena arena(c, task->params());
+  task->init_params(c);
+  const std::vector<AdapterModule> back = task->network().to_file();
+  ASSERT_EQ(back.size(), written.modules.size());
+  for (std::size_t i = 0; i < back.size(); ++i) {
+    EXPECT_EQ(back[i].name, written.modules[i].name);
+    EXPECT_EQ(back[i].down, written.modules[i].down);
+    EXPECT_EQ(back[i].up, written.modules[i].up);
+    EXPECT_EQ(back[i].alpha, written.modules[i].alpha);
+  }
+}
+
+TEST_F(TaskTest, ThePlanIsTheStep) {
+  const auto peak = [](Device device) {
+    Runtime rt(device);
+    Context ctx(rt);
+    const config::RunConfig k = parse_run_config(kRun, "test.yaml", {});
+    DiffusionTask task(k, load_model(ctx, k, {}, {}), std::make_unique<ImageData>(k, 64, 8));
+    ParamArena arena(ctx, task.params());
+    task.init_params(ctx);
+    rt.cost().clear();
+    task.plan_step(ctx, {3, {64, 64}});
+    return std::pair(rt.memory().high_water(), rt.cost().flops());
+  };
+  EXPECT_EQ(peak(Device::cpu()), peak(Device::cpu().planned()));
+}
+
+}  // namespace
+}  // namespace rankine
