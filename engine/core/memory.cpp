@@ -23,6 +23,8 @@ std::string_view name_of(Account account) {
       return "workspace";
     case Account::data:
       return "data";
+    case Account::mapped:
+      return "mapped";
   }
   return "?";
 }
@@ -114,6 +116,15 @@ Block::Block(Memory& memory, std::size_t offset, std::size_t bytes, Account acco
       name_(std::move(name)),
       data_(memory.base() ? memory.base() + offset : nullptr) {}
 
+Block::Block(Memory& memory, const MappedBytes& mapped, std::size_t bytes, std::string name)
+    : memory_(memory),
+      offset_(0),
+      bytes_(bytes),
+      account_(Account::mapped),
+      name_(std::move(name)),
+      data_(const_cast<std::byte*>(mapped.bytes.data())),  // NOLINT: the pages are read-only
+      owner_(mapped.owner) {}
+
 Block::~Block() { memory_.release(offset_, bytes_, account_); }
 
 Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(budget) {
@@ -124,6 +135,7 @@ Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(bud
 Memory::~Memory() = default;
 
 std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std::string name) {
+  if (account == Account::mapped) throw std::logic_error("Memory: mapped bytes are adopted, not allocated");
   const std::size_t limit = backing_ ? std::min(budget_, backing_->capacity()) : budget_;
   if (offsets_.end_after(bytes) > limit) {
     throw OutOfMemory(join("out of memory on ", device_.to_string(), ": \"", name, "\" (", name_of(account),
@@ -141,8 +153,17 @@ std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std:
   return block;
 }
 
+std::shared_ptr<Block> Memory::adopt(const MappedBytes& mapped, std::size_t bytes, std::string name) {
+  require<Error>(!device_.is_cuda() || device_.plan, "Memory: \"", name,
+                 "\": a CUDA device cannot map files");
+  auto block = std::make_shared<Block>(*this, mapped, bytes, std::move(name));
+  held_[static_cast<int>(Account::mapped)] += bytes;
+  at_peak_[static_cast<int>(Account::mapped)] = held_[static_cast<int>(Account::mapped)];
+  return block;
+}
+
 void Memory::release(std::size_t offset, std::size_t bytes, Account account) {
-  offsets_.release(offset);
+  if (account != Account::mapped) offsets_.release(offset);
   held_[static_cast<int>(account)] -= bytes;
 }
 

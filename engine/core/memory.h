@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,8 +20,9 @@
 namespace rankine {
 
 // What a block is for; the rows of every memory report.
-enum class Account : std::uint8_t { weights, adapters, optimizer, activations, workspace, data };
-inline constexpr int kAccounts = 6;
+// `mapped` bytes lie in files, outside the budget: the system reads and drops their pages by itself.
+enum class Account : std::uint8_t { weights, adapters, optimizer, activations, workspace, data, mapped };
+inline constexpr int kAccounts = 7;
 std::string_view name_of(Account account);
 
 // Pure bookkeeping: offsets in [0, capacity). No memory is touched.
@@ -60,10 +62,17 @@ std::unique_ptr<Backing> make_cpu_backing(std::size_t capacity);  // throws OutO
 
 class Memory;
 
+// Bytes of somebody else, and what keeps them alive.
+struct MappedBytes {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> owner;
+};
+
 // One held range. Returned to its Memory on destruction.
 class Block {
  public:
   Block(Memory& memory, std::size_t offset, std::size_t bytes, Account account, std::string name);
+  Block(Memory& memory, const MappedBytes& mapped, std::size_t bytes, std::string name);
   ~Block();
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
@@ -79,6 +88,7 @@ class Block {
   Account account_;
   std::string name_;
   std::byte* data_;
+  std::shared_ptr<const void> owner_;  // of mapped bytes
 };
 
 class Memory {
@@ -93,6 +103,8 @@ class Memory {
 
   // Throws OutOfMemory (with report()) when the high-water mark would pass the budget.
   std::shared_ptr<Block> allocate(std::size_t bytes, Account account, std::string name);
+  // Read-only bytes of a file as a block of Account::mapped; no part of held(), high_water() or the budget.
+  std::shared_ptr<Block> adopt(const MappedBytes& mapped, std::size_t bytes, std::string name);
 
   Device device() const { return device_; }
   std::size_t budget() const { return budget_; }

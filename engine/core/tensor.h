@@ -1,5 +1,5 @@
 // A dense, row-major tensor: a cheap value that shares its storage. Copying a Tensor copies a handle, not the
-// data.
+// data. Rows (the last dimension) of a block type hold whole blocks; views begin and end on block borders.
 #pragma once
 
 #include <memory>
@@ -15,6 +15,9 @@ class Tensor {
  public:
   Tensor() = default;  // undefined: no storage, numel() of rank 0 must not be used
   Tensor(Memory& memory, Shape shape, DType dtype, Account account, std::string name);
+  // A read-only tensor on bytes that `owner` keeps alive (a mapped file): accounted, not copied. Throws
+  // ShapeError when the bytes are too few or not aligned for the type's numbers.
+  static Tensor on(Memory& memory, Shape shape, DType dtype, const MappedBytes& mapped, std::string name);
 
   bool defined() const { return block_ != nullptr; }
   const Shape& shape() const { return shape_; }
@@ -23,7 +26,7 @@ class Tensor {
   std::int64_t rows() const { return shape_.rows(); }  // product of all dimensions but the last
   std::int64_t cols() const { return shape_.cols(); }  // the last dimension
   DType dtype() const { return dtype_; }
-  std::size_t bytes() const { return static_cast<std::size_t>(numel()) * size_of(dtype_); }
+  std::size_t bytes() const { return bytes_of(dtype_, numel()); }
 
   // Typed access; throws ShapeError when T is not the tensor's type. Null on a plan device.
   template <class T>

@@ -101,7 +101,7 @@ TEST(Memory, PlanAndRealReachTheSameHighWater) {
     for (int step = 0; step < 500; ++step) {
       if (blocks.empty() || random.below(2)) {
         blocks.push_back(
-            memory.allocate(random.below(100000), static_cast<Account>(random.below(kAccounts)), "b"));
+            memory.allocate(random.below(100000), static_cast<Account>(random.below(kAccounts - 1)), "b"));
         if (blocks.back()->data()) std::memset(blocks.back()->data(), 1, blocks.back()->bytes());
       } else {
         blocks.erase(blocks.begin() + random.below(static_cast<std::uint32_t>(blocks.size())));
