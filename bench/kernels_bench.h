@@ -1,4 +1,5 @@
-// rankine-bench kernels: each product of a model's training step at its real shapes.
+// rankine-bench kernels: each product of a model's training step at its real shapes, and products with the
+// frozen weights of a language model in the forms they are stored in.
 #pragma once
 
 #include <string>

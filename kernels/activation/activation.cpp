@@ -105,4 +105,61 @@ void geglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
   cpu::geglu_backward(c.pool(), grad_args(dx, dy, x), size);
 }
 
+void swiglu_forward(const Context& c, Tensor& y, const Tensor& gate, const Tensor& up) {
+  constexpr std::string_view kName = "swiglu_forward";
+  check_float(kName, "gate", gate, gate.shape());
+  check_float(kName, "up", up, gate.shape());
+  check_float(kName, "y", y, gate.shape());
+  const std::int64_t n = y.numel();
+  Op op(c, kName, {(kForwardFlops + 1) * double(n), 3 * kWord * double(n)});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  cpu::swiglu_forward(c.pool(), {y.data<float>(), gate.data<float>(), up.data<float>()}, {1, n}, n);
+}
+
+void swiglu_backward(const Context& c, Tensor& dgate, Tensor& dup, const Tensor& dy, const Tensor& gate,
+                     const Tensor& up) {
+  constexpr std::string_view kName = "swiglu_backward";
+  check_float(kName, "gate", gate, gate.shape());
+  check_float(kName, "up", up, gate.shape());
+  check_float(kName, "dy", dy, gate.shape());
+  check_float(kName, "dgate", dgate, gate.shape());
+  check_float(kName, "dup", dup, gate.shape());
+  const std::int64_t n = dy.numel();
+  Op op(c, kName, {(kBackwardFlops + 3) * double(n), 5 * kWord * double(n)});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  cpu::swiglu_backward(
+      c.pool(),
+      {dgate.data<float>(), dup.data<float>(), dy.data<float>(), gate.data<float>(), up.data<float>()},
+      {1, n}, n);
+}
+
+void swiglu_forward(const Context& c, Tensor& y, const Tensor& x) {
+  constexpr std::string_view kName = "swiglu_forward";
+  const GatedRows size = gated_rows(kName, x);
+  check_float(kName, "y", y, x.shape().with_dim(-1, size.half));
+  const std::int64_t n = y.numel();
+  Op op(c, kName, {(kForwardFlops + 1) * double(n), 3 * kWord * double(n)});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  const float* gate = x.data<float>();
+  cpu::swiglu_forward(c.pool(), {y.data<float>(), gate, gate + size.half}, size, x.cols());
+}
+
+void swiglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x) {
+  constexpr std::string_view kName = "swiglu_backward";
+  const GatedRows size = gated_rows(kName, x);
+  check_float(kName, "dy", dy, x.shape().with_dim(-1, size.half));
+  check_float(kName, "dx", dx, x.shape());
+  const std::int64_t n = dy.numel();
+  Op op(c, kName, {(kBackwardFlops + 3) * double(n), 5 * kWord * double(n)});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  const float* gate = x.data<float>();
+  float* dgate = dx.data<float>();
+  cpu::swiglu_backward(c.pool(), {dgate, dgate + size.half, dy.data<float>(), gate, gate + size.half}, size,
+                       x.cols());
+}
+
 }  // namespace rankine

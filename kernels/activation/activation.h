@@ -23,4 +23,14 @@ void gelu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor&
 void geglu_forward(const Context& c, Tensor& y, const Tensor& x);
 void geglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
 
+// SwiGLU (Shazeer 2020): y = silu(gate) * up, of tensors of one shape. y may be gate or up.
+void swiglu_forward(const Context& c, Tensor& y, const Tensor& gate, const Tensor& up);
+// dgate = dy up silu'(gate), dup = dy silu(gate). Each may be the same tensor as dy, gate or up, but not as
+// the other.
+void swiglu_backward(const Context& c, Tensor& dgate, Tensor& dup, const Tensor& dy, const Tensor& gate,
+                     const Tensor& up);
+// The same of x (..., 2F) = [gate | up], the other order than GEGLU's. y (..., F), not aliasing; dx may be x.
+void swiglu_forward(const Context& c, Tensor& y, const Tensor& x);
+void swiglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
+
 }  // namespace rankine

@@ -109,6 +109,21 @@ void geglu_backward(const ActivationGrad& a, std::int64_t begin, std::int64_t en
   }
 }
 
+void swiglu_forward(const Swiglu& a, std::int64_t n) {
+  map(
+      a.y, n, [](VecF g, VecF u) HWY_ATTR { return hn::Mul(silu(g), u); }, a.gate, a.up);
+}
+
+// Both gradients from one evaluation of the exponential; everything is read before anything is written.
+void swiglu_backward(const SwigluGrad& a, std::int64_t n) {
+  for_vectors(n, [&](auto io, std::int64_t i) HWY_ATTR {
+    const VecF dy = io.get(a.dy + i), gate = io.get(a.gate + i), up = io.get(a.up + i);
+    const Sigmoid s = sigmoid(gate);
+    io.put(hn::Mul(hn::Mul(dy, up), hn::MulAdd(gate, s.slope, s.value)), a.dgate + i);
+    io.put(hn::Mul(dy, hn::Mul(gate, s.value)), a.dup + i);
+  });
+}
+
 }  // namespace
 }  // namespace rankine::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -122,10 +137,25 @@ HWY_EXPORT(gelu_forward);
 HWY_EXPORT(gelu_backward);
 HWY_EXPORT(geglu_forward);
 HWY_EXPORT(geglu_backward);
+HWY_EXPORT(swiglu_forward);
+HWY_EXPORT(swiglu_backward);
 
 namespace {
 // An exponential per element: worth a thread earlier than a plain copy is.
 constexpr std::int64_t kExpGrain = kGrain / 2;
+
+// Calls run(offset in y, offset in x, count) for the rows, or, where they follow each other without a gap,
+// for ranges of all elements.
+template <class Run>
+void for_gated_rows(ThreadPool& pool, GatedRows size, std::int64_t pitch, const Run& run) {
+  const bool dense = pitch == size.half;
+  const std::int64_t items = dense ? size.rows * size.half : size.rows;
+  pool.parallel_for(items, dense ? kExpGrain : grain_of(2 * size.half),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      if (dense) return run(begin, begin, end - begin);
+                      for (std::int64_t r = begin; r < end; ++r) run(r * size.half, r * pitch, size.half);
+                    });
+}
 }  // namespace
 
 void silu_forward(ThreadPool& pool, float* y, const float* x, std::int64_t n) {
@@ -162,6 +192,18 @@ void geglu_forward(ThreadPool& pool, float* y, const float* x, GatedRows size) {
 void geglu_backward(ThreadPool& pool, ActivationGrad a, GatedRows size) {
   pool.parallel_for(size.rows, grain_of(2 * size.half), [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(geglu_backward)(a, begin, end, size.half);
+  });
+}
+
+void swiglu_forward(ThreadPool& pool, Swiglu a, GatedRows size, std::int64_t pitch) {
+  for_gated_rows(pool, size, pitch, [&](std::int64_t out, std::int64_t in, std::int64_t n) {
+    HWY_DYNAMIC_DISPATCH(swiglu_forward)(a.at(out, in), n);
+  });
+}
+
+void swiglu_backward(ThreadPool& pool, SwigluGrad a, GatedRows size, std::int64_t pitch) {
+  for_gated_rows(pool, size, pitch, [&](std::int64_t out, std::int64_t in, std::int64_t n) {
+    HWY_DYNAMIC_DISPATCH(swiglu_backward)(a.at(out, in), n);
   });
 }
 

@@ -12,8 +12,25 @@ struct ActivationGrad {
   const float* dy;
   const float* x;
 };
-struct GatedRows {  // x (rows, 2 half) = [value | gate]
+struct GatedRows {  // x (rows, 2 half) = [value | gate], or [gate | up] of SwiGLU
   std::int64_t rows, half;
+};
+struct Swiglu {
+  float* y;
+  const float* gate;
+  const float* up;
+  // From element `in` of the inputs and `out` of y on.
+  Swiglu at(std::int64_t out, std::int64_t in) const { return {y + out, gate + in, up + in}; }
+};
+struct SwigluGrad {
+  float* dgate;
+  float* dup;
+  const float* dy;
+  const float* gate;
+  const float* up;
+  SwigluGrad at(std::int64_t out, std::int64_t in) const {
+    return {dgate + in, dup + in, dy + out, gate + in, up + in};
+  }
 };
 
 namespace cpu {
@@ -23,6 +40,9 @@ void gelu_forward(ThreadPool& pool, float* y, const float* x, std::int64_t n, Ge
 void gelu_backward(ThreadPool& pool, ActivationGrad a, std::int64_t n, Gelu kind);
 void geglu_forward(ThreadPool& pool, float* y, const float* x, GatedRows size);
 void geglu_backward(ThreadPool& pool, ActivationGrad a, GatedRows size);
+// gate and up of a row lie `pitch` apart from those of the next; rows of y and dy are dense.
+void swiglu_forward(ThreadPool& pool, Swiglu a, GatedRows size, std::int64_t pitch);
+void swiglu_backward(ThreadPool& pool, SwigluGrad a, GatedRows size, std::int64_t pitch);
 }  // namespace cpu
 
 namespace cuda {

@@ -63,4 +63,18 @@ T geglu_dgate(T value, T gate) {
   return value * gelu_slope(gate, Gelu::erf);
 }
 
+// SwiGLU of one pair, and its two derivatives.
+template <class T>
+T swiglu(T gate, T up) {
+  return silu(gate) * up;
+}
+template <class T>
+T swiglu_dgate(T gate, T up) {
+  return silu_slope(gate) * up;
+}
+template <class T>
+T swiglu_dup(T gate) {
+  return silu(gate);
+}
+
 }  // namespace rankine::ref

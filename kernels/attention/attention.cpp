@@ -28,7 +28,35 @@ AttentionSize checked_size(std::string_view op, const Tensor& q, const Tensor& k
                       q.dim(1));
   require<ShapeError>(std::isfinite(spec.scale), op, ": scale is not finite");
   const float scale = spec.scale != 0 ? spec.scale : 1.0F / std::sqrt(static_cast<float>(width));
+  if (spec.visible.defined()) {
+    check_shape(op, "visible", spec.visible, {q.dim(0), q.dim(1), 2});
+    check_dtype(op, "visible", spec.visible, DType::i32);
+  }
+  for (const std::int64_t extent : {q.dim(0), q.dim(1), k.dim(1)})
+    require<ShapeError>(extent < INT32_MAX, op, ": ", extent, " samples or tokens are too many");
   return {q.dim(0), q.dim(1), k.dim(1), spec.heads, spec.kv_heads, width, spec.causal, scale};
+}
+
+// Where ranges can be read, they are checked and their pairs counted; a plan takes the most there can be.
+void read_ranges(const Context& c, std::string_view op, AttentionSize& size, const AttentionSpec& spec) {
+  size.pairs = size.most_pairs();
+  if (!spec.visible.defined() || c.planning()) return;
+  if (c.device().is_cuda()) no_kernel(op, c);
+  size.visible = spec.visible.data<std::int32_t>();
+  size.pairs = checked_pairs(op, size);
+}
+
+// Room for a tile per row, when the rows are cut by their ranges.
+Tensor tile_list(const Context& c, const AttentionSize& size, const AttentionSpec& spec) {
+  static_assert(sizeof(QueryTile) == 5 * sizeof(std::int32_t));
+  if (!spec.visible.defined()) return {};
+  return c.workspace({size.samples * size.queries, 5}, "attention row tiles", DType::i32);
+}
+void cut(AttentionTiles& tiles, const AttentionSize& size, Tensor& list) {
+  if (!list.defined()) return;
+  auto* rows = static_cast<QueryTile*>(list.raw());
+  tiles.count = cut_queries(size, rows);
+  tiles.list = rows;
 }
 
 double all_bytes(std::initializer_list<const Tensor*> tensors) {
@@ -42,15 +70,23 @@ double all_bytes(std::initializer_list<const Tensor*> tensors) {
 void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q, const Tensor& k,
                        const Tensor& v, const AttentionSpec& spec) {
   constexpr std::string_view name = "attention_forward";
-  const AttentionSize size = checked_size(name, q, k, v, spec);
+  AttentionSize size = checked_size(name, q, k, v, spec);
   check_float(name, "o", o, q.shape());
   check_float(name, "lse", lse, {size.samples, size.heads, size.queries});
-  const AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), true);
-  Tensor scratch = c.workspace({tiles.parts, cpu::attention_forward_scratch(tiles)}, "attention tiles");
-  Op op(c, name,
-        {2 * size.head_flops() * double(size.samples * size.heads), all_bytes({&q, &k, &v, &o, &lse})});
+  read_ranges(c, name, size, spec);
+  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), true);
+  const bool few = AttentionFew::takes(size);
+  Tensor scratch = few ? c.workspace({AttentionFew::floats(size)}, "attention parts")
+                       : c.workspace({tiles.parts, cpu::attention_forward_scratch(tiles)}, "attention tiles");
+  Tensor list = few ? Tensor() : tile_list(c, size, spec);
+  Op op(c, name, {2 * size.flops(), all_bytes({&q, &k, &v, &o, &lse})});
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(name, c);
+  if (few) {
+    return cpu::attention_few(c.pool(), {o.data<float>(), lse.data<float>(), q.data<float>(), k.data<float>(),
+                                         v.data<float>(), scratch.data<float>(), size});
+  }
+  cut(tiles, size, list);
   cpu::attention_forward(c.pool(), {o.data<float>(), lse.data<float>(), q.data<float>(), k.data<float>(),
                                     v.data<float>(), scratch.data<float>(), size, tiles});
 }
@@ -59,20 +95,22 @@ void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_
                         const AttentionSaved& saved, const AttentionSpec& spec) {
   constexpr std::string_view name = "attention_backward";
   const auto& [q, k, v, o, lse] = saved;
-  const AttentionSize size = checked_size(name, q, k, v, spec);
+  AttentionSize size = checked_size(name, q, k, v, spec);
   check_float(name, "o", o, q.shape());
   check_float(name, "lse", lse, {size.samples, size.heads, size.queries});
   check_float(name, "d_o", d_o, q.shape());
   check_float(name, "dq", grads.dq, q.shape());
   check_float(name, "dk", grads.dk, k.shape());
   check_float(name, "dv", grads.dv, v.shape());
-  const AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), false);
+  read_ranges(c, name, size, spec);
+  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), false);
   Tensor scratch = c.workspace({tiles.parts, cpu::attention_backward_scratch(tiles)}, "attention tiles");
+  Tensor list = tile_list(c, size, spec);
   Op op(c, name,
-        {5 * size.head_flops() * double(size.samples * size.heads),
-         all_bytes({&q, &k, &v, &o, &lse, &d_o, &grads.dq, &grads.dk, &grads.dv})});
+        {5 * size.flops(), all_bytes({&q, &k, &v, &o, &lse, &d_o, &grads.dq, &grads.dk, &grads.dv})});
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(name, c);
+  cut(tiles, size, list);
   cpu::attention_backward(c.pool(), {grads.dq.data<float>(), grads.dk.data<float>(), grads.dv.data<float>(),
                                      d_o.data<float>(), q.data<float>(), k.data<float>(), v.data<float>(),
                                      o.data<float>(), lse.data<float>(), scratch.data<float>(), size, tiles});

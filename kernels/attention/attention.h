@@ -4,8 +4,13 @@
 //   fp32
 // Heads are contiguous slices of the last dimension, of any size D. H must be a multiple of Hkv; query head h
 // reads key head h / (H / Hkv) (grouped-query attention, Ainslie et al. 2023). A NaN in q, k or v reaches the
-// output. Every sum runs in an order that follows from the sizes alone: the number of threads changes no bit.
-// Scratch is one tile of scores per thread (two in backward), whatever Tq and Tk are.
+// output. Every sum runs in an order that follows from the sizes and ranges alone: the number of threads
+// changes no bit. Scratch is one tile of scores per thread (two in backward), whatever Tq and Tk are.
+//
+// Forward with Tq <= 8 and Tk >= 64, as text is generated from a cache, reads every key and value once where
+// it lies, split over threads by key heads and runs of 256 keys; scratch is then one o per row, head and run.
+// The cache of one sample (N = 1) may be longer: k = cache.flat(0, {1, Tk, Hkv·D}). Caches of several samples
+// are passed whole, with `visible` saying how far each is filled.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -17,6 +22,18 @@ struct AttentionSpec {
   int kv_heads = 1;
   bool causal = false;  // row i sees columns 0..i + Tk - Tq; needs Tk >= Tq
   float scale = 0;      // 0 means 1/sqrt(D)
+  // (N, Tq, 2) i32, or undefined: row i sees the keys [visible[i][0], visible[i][1]) and, under `causal`, of
+  // these only the ones up to its own. 0 <= begin < end <= Tk is checked, and that a key is left. It says, in
+  // one form:
+  //   samples packed in one row of tokens   their first token, the token after them (with causal)
+  //   a sliding window of W                 max(0, i + 1 - W), i + 1
+  //   a prefix of P seen by all (ChatGLM)   0, max(P, i + 1)
+  //   padding, caches of several lengths    the tokens that are there; a padded row may see any one key
+  // Work grows with the ranges, not with Tq·Tk: scores are taken only of keys that a tile of up to 128 rows
+  // sees. Keys no row sees are not read and get gradients of zero. Tiles do not span packed samples, so a
+  // packed sample has the bits of the same sample alone. Costs count visible pairs; a plan, which cannot read
+  // them, counts what `causal` allows.
+  Tensor visible{};
 };
 
 // o_i = sum_j softmax_j(scale q_i·k_j) v_j. Overwrites o and lse, which must not share storage with the

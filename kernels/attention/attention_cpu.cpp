@@ -11,41 +11,11 @@
 
 #include <hwy/foreach_target.h>
 
-#include "kernels/common/simd-inl.h"
+#include "kernels/attention/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rankine::HWY_NAMESPACE {
 namespace {
-
-// Highway's Exp takes NaN to 0; a diverged run must not look healthy.
-HWY_INLINE VecF exp_keeping_nan(VecF x) { return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(F32(), x)); }
-
-HWY_INLINE float row_max(const float* x, std::int64_t n, float top) {
-  const F32 d;
-  VecF most = set(top);
-  std::int64_t i = 0;
-  for (; i + lanes() <= n; i += lanes()) most = hn::Max(load(x + i), most);
-  for (; i < n; ++i) top = std::max(top, x[i]);
-  return std::max(top, hn::GetLane(hn::MaxOfLanes(d, most)));
-}
-
-// x = exp(x - top) on the first n elements; returns their sum.
-HWY_INLINE float exp_row(float* x, std::int64_t n, float top) {
-  const VecF shift = set(top);
-  VecF sum = set(0.0F);
-  std::int64_t i = 0;
-  for (; i + lanes() <= n; i += lanes()) {
-    const VecF e = exp_keeping_nan(hn::Sub(load(x + i), shift));
-    store(e, x + i);
-    sum = hn::Add(sum, e);
-  }
-  if (i < n) {
-    const VecF e = first_n(exp_keeping_nan(hn::Sub(load_n(x + i, n - i), shift)), n - i);
-    store_n(e, x + i, n - i);
-    sum = hn::Add(sum, e);
-  }
-  return sum_lanes(sum);
-}
 
 HWY_INLINE void scale_row(float* x, std::int64_t n, float s) {
   map(
@@ -57,11 +27,11 @@ HWY_INLINE void scale_row(float* x, std::int64_t n, float s) {
 void softmax_tile(const cpu::ScoreTile& tile, const cpu::HeadRows<float>& o, float* top, float* sum) {
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     float* row = tile.scores + r * tile.cols;
-    const std::int64_t n = tile.seen(r);
+    const auto [begin, end] = tile.seen(r);
     const float before = top[r];
-    top[r] = row_max(row, n, before);
-    const float add = exp_row(row, n, top[r]);
-    std::fill(row + n, row + tile.cols, 0.0F);
+    top[r] = row_max(row + begin, end - begin, before);
+    const float add = exp_row(row + begin, end - begin, top[r]);
+    clear_unseen(row, {begin, end}, tile.cols);
     if (top[r] != before && before != -std::numeric_limits<float>::infinity()) {
       const float shrink = std::exp(before - top[r]);
       sum[r] *= shrink;
@@ -99,18 +69,19 @@ void score_grad_tile(const cpu::ScoreTile& tile, float* dp, const float* lse, co
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     float* p = tile.scores + r * tile.cols;
     float* ds = dp + r * tile.cols;
-    const std::int64_t n = tile.seen(r);
+    const KeyRange seen = tile.seen(r);
+    const std::int64_t at = seen.begin, n = seen.end - at;
     const VecF top = set(lse[r]);
     const VecF mean = set(delta[r]);
     const VecF factor = set(scale);
     map(
-        p, n, [top](VecF s) HWY_ATTR { return exp_keeping_nan(hn::Sub(s, top)); }, p);
+        p + at, n, [top](VecF s) HWY_ATTR { return exp_keeping_nan(hn::Sub(s, top)); }, p + at);
     map(
-        ds, n,
-        [mean, factor](VecF a, VecF b) HWY_ATTR { return hn::Mul(hn::Mul(a, factor), hn::Sub(b, mean)); }, p,
-        ds);
-    std::fill(p + n, p + tile.cols, 0.0F);
-    std::fill(ds + n, ds + tile.cols, 0.0F);
+        ds + at, n,
+        [mean, factor](VecF a, VecF b) HWY_ATTR { return hn::Mul(hn::Mul(a, factor), hn::Sub(b, mean)); },
+        p + at, ds + at);
+    clear_unseen(p, seen, tile.cols);
+    clear_unseen(ds, seen, tile.cols);
   }
 }
 
@@ -168,16 +139,19 @@ struct Scratch {  // of every part
   std::int64_t each;
 };
 
-// Calls body(task, scratch) for every task; the ranges of parts are disjoint, so a range's first part lends
-// its scratch.
+// Calls body(task, scratch) for tasks 0 .. count-1; the ranges of parts are disjoint, so a range's first part
+// lends its scratch.
+struct Tasks {
+  std::int64_t count, parts;
+  double flops;  // of all
+};
 template <class Body>
-void for_tasks(ThreadPool& pool, const AttentionTiles& tiles, double flops, Scratch scratch,
-               const Body& body) {
-  const double part_flops = flops / double(std::max<std::int64_t>(1, tiles.parts));
+void for_tasks(ThreadPool& pool, const Tasks& tasks, Scratch scratch, const Body& body) {
+  const double part_flops = tasks.flops / double(std::max<std::int64_t>(1, tasks.parts));
   const auto grain = static_cast<std::int64_t>(std::ceil(kFlopsPerThread / std::max(1.0, part_flops)));
-  pool.parallel_for(tiles.parts, grain, [&](std::int64_t begin, std::int64_t end) {
+  pool.parallel_for(tasks.parts, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t part = begin; part < end; ++part)
-      for (std::int64_t task = part; task < tiles.tasks; task += tiles.parts)
+      for (std::int64_t task = part; task < tasks.count; task += tasks.parts)
         body(task, scratch.data + begin * scratch.each);
   });
 }
@@ -185,10 +159,9 @@ void for_tasks(ThreadPool& pool, const AttentionTiles& tiles, double flops, Scra
 // One tile of queries of one head against all keys it sees.
 void forward_task(const AttentionForward& a, std::int64_t task, float* scratch) {
   const AttentionSize& s = a.size;
-  const std::int64_t lanes = s.samples * s.heads;
-  const std::int64_t first = task / lanes * a.tiles.queries, lane = task % lanes;
-  const std::int64_t rows = std::min(a.tiles.queries, s.queries - first);
-  const std::int64_t at = s.q_offset(lane, first), kv = s.kv_offset(lane);
+  const QueryTile t = a.tiles.tile(s, task / s.heads);
+  const std::int64_t lane = t.sample * s.heads + task % s.heads, rows = t.rows;
+  const std::int64_t at = s.q_offset(lane, t.first), kv = s.kv_offset(lane);
   float* scores = scratch + kGemmScratch;
   float* top = scores + a.tiles.scores();
   float* sum = top + a.tiles.queries;
@@ -196,46 +169,41 @@ void forward_task(const AttentionForward& a, std::int64_t task, float* scratch) 
   std::fill(sum, sum + rows, 0.0F);
   const Out o{a.o + at, s.q_pitch(), s.width};
 
-  const std::int64_t last = s.visible(first + rows - 1);
-  for (std::int64_t j = 0; j < last; j += a.tiles.keys) {
-    const std::int64_t cols = std::min(a.tiles.keys, last - j), block = kv + j * s.kv_pitch();
+  for (std::int64_t j = t.begin; j < t.end; j += a.tiles.keys) {
+    const std::int64_t cols = std::min(a.tiles.keys, t.end - j), block = kv + j * s.kv_pitch();
     const Out p{scores, cols, cols};
     Products{scratch, rows, cols, s.width}.dots(p, {a.q + at, s.q_pitch(), s.width},
                                                 {a.k + block, s.kv_pitch(), s.width}, s.scale);
-    const ScoreTile tile{scores, rows, cols, s.visible(first) - j, s.causal};
-    HWY_DYNAMIC_DISPATCH(dispatch::softmax_tile)(tile, o, top, sum);
+    HWY_DYNAMIC_DISPATCH(dispatch::softmax_tile)({scores, rows, cols, j, s, t}, o, top, sum);
     Products{scratch, rows, s.width, cols}.mix(o, p.in(), {a.v + block, s.kv_pitch(), s.width},
-                                               j == 0 ? Write::overwrite : Write::accumulate);
+                                               j == t.begin ? Write::overwrite : Write::accumulate);
   }
-  HWY_DYNAMIC_DISPATCH(dispatch::finish_rows)(o, rows, a.lse + lane * s.queries + first, top, sum);
+  HWY_DYNAMIC_DISPATCH(dispatch::finish_rows)(o, rows, a.lse + lane * s.queries + t.first, top, sum);
 }
 
 // One tile of queries of one head, against all keys it sees: its dq, and its share of dk and dv.
-void backward_rows(const AttentionBackward& a, std::int64_t lane, std::int64_t first, float* scratch) {
+void backward_rows(const AttentionBackward& a, std::int64_t lane, const QueryTile& t, float* scratch) {
   const AttentionSize& s = a.size;
-  const std::int64_t rows = std::min(a.tiles.queries, s.queries - first);
-  const std::int64_t at = s.q_offset(lane, first), kv = s.kv_offset(lane);
+  const std::int64_t rows = t.rows, at = s.q_offset(lane, t.first), kv = s.kv_offset(lane);
   float* scores = scratch + kGemmScratch;
   float* d_scores = scores + a.tiles.scores();
   float* delta = d_scores + a.tiles.scores();
   const In q{a.q + at, s.q_pitch(), s.width}, d_o{a.d_o + at, s.q_pitch(), s.width};
   HWY_DYNAMIC_DISPATCH(dispatch::row_dots)(delta, d_o, {a.o + at, s.q_pitch(), s.width}, rows);
 
-  const std::int64_t last = s.visible(first + rows - 1);
-  for (std::int64_t j = 0; j < last; j += a.tiles.keys) {
-    const std::int64_t cols = std::min(a.tiles.keys, last - j), block = kv + j * s.kv_pitch();
+  for (std::int64_t j = t.begin; j < t.end; j += a.tiles.keys) {
+    const std::int64_t cols = std::min(a.tiles.keys, t.end - j), block = kv + j * s.kv_pitch();
     const In k{a.k + block, s.kv_pitch(), s.width}, v{a.v + block, s.kv_pitch(), s.width};
     const Out p{scores, cols, cols}, ds{d_scores, cols, cols};
     const Products to_scores{scratch, rows, cols, s.width}, to_keys{scratch, cols, s.width, rows};
     to_scores.dots(p, q, k, s.scale);
     to_scores.dots(ds, d_o, v, 1);
-    const ScoreTile tile{scores, rows, cols, s.visible(first) - j, s.causal};
     HWY_DYNAMIC_DISPATCH(dispatch::score_grad_tile)
-    (tile, d_scores, a.lse + lane * s.queries + first, delta, s.scale);
+    ({scores, rows, cols, j, s, t}, d_scores, a.lse + lane * s.queries + t.first, delta, s.scale);
     to_keys.spread({a.dv + block, s.kv_pitch(), s.width}, p.in(), d_o);
     to_keys.spread({a.dk + block, s.kv_pitch(), s.width}, ds.in(), q);
     Products{scratch, rows, s.width, cols}.mix({a.dq + at, s.q_pitch(), s.width}, ds.in(), k,
-                                               j == 0 ? Write::overwrite : Write::accumulate);
+                                               j == t.begin ? Write::overwrite : Write::accumulate);
   }
 }
 
@@ -247,9 +215,10 @@ void backward_task(const AttentionBackward& a, std::int64_t task, float* scratch
     std::fill_n(a.dk + kv + j * s.kv_pitch(), s.width, 0.0F);
     std::fill_n(a.dv + kv + j * s.kv_pitch(), s.width, 0.0F);
   }
+  const std::int64_t sample = task / s.kv_heads;
+  const std::int64_t first = a.tiles.first_of(sample), past = a.tiles.first_of(sample + 1);
   for (std::int64_t lane = first_lane; lane < first_lane + s.group(); ++lane) {
-    for (std::int64_t first = 0; first < s.queries; first += a.tiles.queries)
-      backward_rows(a, lane, first, scratch);
+    for (std::int64_t t = first; t < past; ++t) backward_rows(a, lane, a.tiles.tile(s, t), scratch);
   }
 }
 
@@ -263,14 +232,14 @@ std::int64_t attention_backward_scratch(const AttentionTiles& t) {
 }
 
 void attention_forward(ThreadPool& pool, const AttentionForward& a) {
-  const double flops = 2 * a.size.head_flops() * double(a.size.samples * a.size.heads);
-  for_tasks(pool, a.tiles, flops, {a.scratch, attention_forward_scratch(a.tiles)},
+  const Tasks tasks{a.tiles.count * a.size.heads, a.tiles.parts, 2 * a.size.flops()};
+  for_tasks(pool, tasks, {a.scratch, attention_forward_scratch(a.tiles)},
             [&a](std::int64_t task, float* scratch) { forward_task(a, task, scratch); });
 }
 
 void attention_backward(ThreadPool& pool, const AttentionBackward& a) {
-  const double flops = 5 * a.size.head_flops() * double(a.size.samples * a.size.heads);
-  for_tasks(pool, a.tiles, flops, {a.scratch, attention_backward_scratch(a.tiles)},
+  const Tasks tasks{a.size.samples * a.size.kv_heads, a.tiles.parts, 5 * a.size.flops()};
+  for_tasks(pool, tasks, {a.scratch, attention_backward_scratch(a.tiles)},
             [&a](std::int64_t task, float* scratch) { backward_task(a, task, scratch); });
 }
 

@@ -2,15 +2,23 @@
 #pragma once
 
 #include <algorithm>
+#include <string_view>
 
 #include "kernels/common/checks.h"
 
 namespace rankine {
 
+struct KeyRange {
+  std::int64_t begin, end;
+};
+
 struct AttentionSize {
   std::int64_t samples, queries, keys, heads, kv_heads, width;  // width: D, of one head
   bool causal;
   float scale;
+  const std::int32_t* visible =
+      nullptr;       // (samples, queries, 2), checked; null: every row sees what causal allows
+  double pairs = 0;  // visible (row, column) pairs of one head, over all samples
 
   std::int64_t group() const { return heads / kv_heads; }
   std::int64_t q_pitch() const { return heads * width; }  // floats from one token of q to the next
@@ -22,27 +30,64 @@ struct AttentionSize {
   std::int64_t kv_offset(std::int64_t lane) const {
     return lane / heads * keys * kv_pitch() + lane % heads / group() * width;
   }
-  std::int64_t visible(std::int64_t row) const { return causal ? row + 1 + keys - queries : keys; }
-  double visible_pairs() const {
-    const double rows = double(queries);
-    return causal ? rows * double(keys - queries) + rows * (rows + 1) / 2 : rows * double(keys);
+  // The keys that a row of a sample sees.
+  KeyRange seen(std::int64_t sample, std::int64_t row) const {
+    const std::int64_t past = causal ? row + 1 + keys - queries : keys;
+    if (!visible) return {0, past};
+    const std::int32_t* range = visible + 2 * (sample * queries + row);
+    return {range[0], std::min<std::int64_t>(past, range[1])};
   }
-  double head_flops() const { return 2.0 * double(width) * visible_pairs(); }  // of one product over one head
+  // Pairs without ranges: what they cannot exceed.
+  double most_pairs() const {
+    const double rows = double(queries);
+    const double each = causal ? rows * double(keys - queries) + rows * (rows + 1) / 2 : rows * double(keys);
+    return double(samples) * each;
+  }
+  double flops() const { return 2.0 * double(width) * double(heads) * pairs; }  // of one product, all heads
 };
+
+// Rows [first, first + rows) of one sample, worked on together, and the keys [begin, end) that they see
+// between them.
+struct QueryTile {
+  std::int32_t sample, first, rows, begin, end;
+};
+// Throws ShapeError unless every range lies in [0, keys) and leaves its row a key; returns the pairs seen.
+double checked_pairs(std::string_view op, const AttentionSize& s);
+// Cuts the rows of all samples into tiles whose keys are one run without a gap: a tile ends where the next
+// row shares no key with it. So packed samples never meet in a tile, and each is cut as it would be alone.
+// `list` has room for a tile per row; returns the number of tiles.
+std::int64_t cut_queries(const AttentionSize& s, QueryTile* list);
 
 // How the work is cut: into tasks of tiles of scores. Part p of the work has scratch of its own and does the
 // tasks p, p + parts, ...; a task's arithmetic does not depend on its part.
 struct AttentionTiles {
   static constexpr std::int64_t kQueries = 128, kKeys = 320;
-  std::int64_t queries, keys;  // of one tile
-  std::int64_t tasks, parts;
+  std::int64_t queries, keys;  // of one tile, at most
+  std::int64_t parts;
+  std::int64_t per_sample;  // tiles, without a list
+  const QueryTile* list;    // null: regular tiles of `queries` rows
+  std::int64_t count;       // tiles of all samples
 
   std::int64_t scores() const { return queries * keys; }
+  QueryTile tile(const AttentionSize& s, std::int64_t t) const {
+    if (list) return list[t];
+    const std::int64_t sample = t / per_sample, first = t % per_sample * queries;
+    const std::int64_t rows = std::min(queries, s.queries - first);
+    const auto i32 = [](std::int64_t i) { return static_cast<std::int32_t>(i); };
+    return {i32(sample), i32(first), i32(rows), 0, i32(s.seen(sample, first + rows - 1).end)};
+  }
+  // The first tile of a sample.
+  std::int64_t first_of(std::int64_t sample) const {
+    if (!list) return sample * per_sample;
+    return std::partition_point(list, list + count, [&](const QueryTile& t) { return t.sample < sample; }) -
+           list;
+  }
+  // By the sizes alone, as the plan knows nothing else; ranges can only give more tasks than these.
   static AttentionTiles of(const AttentionSize& s, std::int64_t threads, bool split_queries) {
     const std::int64_t rows = std::min(s.queries, kQueries), cols = std::min(s.keys, kKeys);
-    const std::int64_t row_tiles = rows == 0 ? 0 : (s.queries + rows - 1) / rows;
-    const std::int64_t tasks = split_queries ? s.samples * s.heads * row_tiles : s.samples * s.kv_heads;
-    return {rows, cols, tasks, std::min(tasks, threads)};
+    const std::int64_t per_sample = rows == 0 ? 0 : (s.queries + rows - 1) / rows;
+    const std::int64_t tasks = s.samples * (split_queries ? s.heads * per_sample : s.kv_heads);
+    return {rows, cols, std::min(tasks, threads), per_sample, nullptr, s.samples * per_sample};
   }
 };
 
@@ -55,6 +100,34 @@ struct AttentionForward {
   float* scratch;  // parts x attention_forward_scratch
   AttentionSize size;
   AttentionTiles tiles;
+};
+
+// Few queries over many keys, as when text is generated: nothing is gained from copying keys for a product of
+// tiles, so their rows are read where they lie, once for all query heads that share them, and chunks of keys
+// are separate tasks.
+struct AttentionFew {
+  static constexpr std::int64_t kQueries = 8, kFewestKeys = 64, kChunk = 256;
+
+  float* o;
+  float* lse;
+  const float* q;
+  const float* k;
+  const float* v;
+  float* partial;  // `floats(size)`: per row of a head and chunk, its o before division, maximum and sum
+  AttentionSize size;
+
+  // By the sizes alone. A sample without a past has as many queries as keys and never comes here: were it to,
+  // packing would change its bits.
+  static bool takes(const AttentionSize& s) {
+    return s.queries <= kQueries && s.keys >= kFewestKeys && s.queries > 0;
+  }
+  static std::int64_t chunks(const AttentionSize& s) { return (s.keys + kChunk - 1) / kChunk; }
+  static std::int64_t floats(const AttentionSize& s) {
+    return s.samples * s.heads * s.queries * chunks(s) * (s.width + 2);
+  }
+  float* part(std::int64_t lane, std::int64_t query, std::int64_t chunk) const {
+    return partial + ((lane * size.queries + query) * chunks(size) + chunk) * (size.width + 2);
+  }
 };
 
 struct AttentionBackward {
@@ -73,14 +146,19 @@ struct AttentionBackward {
 };
 
 namespace cpu {
-// One tile of scores of one head: rows of queries against `cols` keys, of which row r sees the first
-// min(cols, visible + r) under a causal mask and all without.
+// One tile of scores of one head: rows of queries against `cols` keys from `first_key` on.
 struct ScoreTile {
   float* scores;  // rows x cols
-  std::int64_t rows, cols, visible;
-  bool causal;
-  std::int64_t seen(std::int64_t r) const {
-    return causal ? std::clamp<std::int64_t>(visible + r, 0, cols) : cols;
+  std::int64_t rows, cols, first_key;
+  const AttentionSize& size;
+  const QueryTile& queries;
+  // The columns of the tile that row r sees.
+  KeyRange seen(std::int64_t r) const {
+    const KeyRange keys = size.seen(queries.sample, queries.first + r);
+    const auto column = [this](std::int64_t key) {
+      return std::clamp<std::int64_t>(key - first_key, 0, cols);
+    };
+    return {column(keys.begin), column(keys.end)};
   }
 };
 // Rows of one head in a token-major tensor.
@@ -96,6 +174,7 @@ struct HeadRows {
 std::int64_t attention_forward_scratch(const AttentionTiles& tiles);
 std::int64_t attention_backward_scratch(const AttentionTiles& tiles);
 void attention_forward(ThreadPool& pool, const AttentionForward& args);
+void attention_few(ThreadPool& pool, const AttentionFew& args);
 void attention_backward(ThreadPool& pool, const AttentionBackward& args);
 }  // namespace cpu
 

@@ -10,19 +10,18 @@
 
 namespace rankine::ref {
 
-// Softmax of row i of one head into p (zero where masked); returns its log-sum-exp.
+// Softmax of one row of one head over the keys it sees into p (zero elsewhere); returns its log-sum-exp.
 template <class T>
-T attention_row(const AttentionSize& s, std::int64_t i, const T* q_i, const T* k, std::vector<T>& p) {
-  const std::int64_t visible = s.visible(i);
+T attention_row(const AttentionSize& s, KeyRange seen, const T* q_i, const T* k, std::vector<T>& p) {
   p.assign(static_cast<std::size_t>(s.keys), T(0));
-  for (std::int64_t j = 0; j < visible; ++j) {
+  for (std::int64_t j = seen.begin; j < seen.end; ++j) {
     for (std::int64_t d = 0; d < s.width; ++d) p[j] += q_i[d] * k[j * s.kv_pitch() + d];
     p[j] *= T(s.scale);
   }
-  const T top = *std::max_element(p.begin(), p.begin() + visible);
+  const T top = *std::max_element(p.begin() + seen.begin, p.begin() + seen.end);
   T sum = 0;
-  for (std::int64_t j = 0; j < visible; ++j) sum += p[j] = std::exp(p[j] - top);
-  for (std::int64_t j = 0; j < visible; ++j) p[j] /= sum;
+  for (std::int64_t j = seen.begin; j < seen.end; ++j) sum += p[j] = std::exp(p[j] - top);
+  for (std::int64_t j = seen.begin; j < seen.end; ++j) p[j] /= sum;
   return top + std::log(sum);
 }
 
@@ -33,7 +32,7 @@ void attention_forward(const AttentionSize& s, T* o, T* lse, const T* q, const T
     for (std::int64_t h = 0; h < s.heads; ++h)
       for (std::int64_t i = 0; i < s.queries; ++i) {
         const std::int64_t at = s.q_offset(n * s.heads + h, i), kv = s.kv_offset(n * s.heads + h);
-        lse[(n * s.heads + h) * s.queries + i] = attention_row(s, i, q + at, k + kv, p);
+        lse[(n * s.heads + h) * s.queries + i] = attention_row(s, s.seen(n, i), q + at, k + kv, p);
         for (std::int64_t d = 0; d < s.width; ++d) {
           o[at + d] = 0;
           for (std::int64_t j = 0; j < s.keys; ++j) o[at + d] += p[j] * v[kv + j * s.kv_pitch() + d];
@@ -58,7 +57,7 @@ void attention_backward(const AttentionSize& s, AttentionGradients<T> out, const
     for (std::int64_t h = 0; h < s.heads; ++h)
       for (std::int64_t i = 0; i < s.queries; ++i) {
         const std::int64_t at = s.q_offset(n * s.heads + h, i), kv = s.kv_offset(n * s.heads + h);
-        attention_row(s, i, q + at, k + kv, p);
+        attention_row(s, s.seen(n, i), q + at, k + kv, p);
         T delta = 0;  // the mean of dp under p
         for (std::int64_t j = 0; j < s.keys; ++j) {
           dp[j] = 0;

@@ -51,7 +51,7 @@ void conv2d_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
   check_rank(kName, "w", w, 4);
   const ConvSizes s = sizes_of(x, w.dim(0), window);
   check_float(kName, "x", x, x.shape());
-  check_weight(kName, "w", w, filter_shape(s));
+  check_filter(kName, "w", w, filter_shape(s));
   check_bias(kName, bias, s.out);
   check_float(kName, "y", y, y_shape(s));
   Tensor scratch = conv_workspace(c, kName, s);
@@ -69,7 +69,7 @@ void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
   check_rank(kName, "w", w, 4);
   const ConvSizes s = sizes_of(dx, w.dim(0), window);
   check_float(kName, "dx", dx, dx.shape());
-  check_weight(kName, "w", w, filter_shape(s));
+  check_filter(kName, "w", w, filter_shape(s));
   check_float(kName, "dy", dy, y_shape(s));
   Tensor scratch = conv_workspace(c, kName, s);
   Op op(c, kName, cost_of(s, dx, w, dy));

@@ -24,8 +24,8 @@ void check_lookup(std::string_view op, const Tensor& y, const Tensor& table, con
 void embedding_forward(const Context& c, Tensor& y, const Tensor& table, const Tensor& ids) {
   constexpr std::string_view kName = "embedding_forward";
   check_lookup(kName, y, table, ids);
-  require<ShapeError>(table.dtype() != DType::i32, kName, ": expected a floating-point table, got i32");
-  const double row = double(table.dim(1)) * double(size_of(table.dtype()) + sizeof(float));
+  require<ShapeError>(table.dtype() != DType::i32, kName, ": expected a table of numbers, got i32");
+  const double row = double(bytes_of(table.dtype(), table.dim(1))) + 4.0 * double(table.dim(1));
   Op op(c, kName, {0, double(ids.numel()) * row});
   if (op.planned()) return;
   if (c.device().is_cuda()) no_kernel(kName, c);

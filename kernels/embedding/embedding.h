@@ -6,7 +6,8 @@
 namespace rankine {
 
 // y (..., C) = table (V, C)[ids (...)]; ids i32, each in [0, V) (checked; ShapeError names the offending id).
-// The table may be f32, f16 or bf16; y is fp32.
+// The table may be f32, f16, bf16 or of any block type (engine/core/block_formats.h): rows are decoded
+// exactly. y is fp32.
 void embedding_forward(const Context& c, Tensor& y, const Tensor& table, const Tensor& ids);
 // dtable (V, C)[ids] += dy: fixed order, no atomics.
 void embedding_weight_grad(const Context& c, Tensor& dtable, const Tensor& dy, const Tensor& ids);

@@ -1,46 +1,10 @@
 #include <cmath>
 
 #include "kernels/common/row_chunks.h"
+#include "kernels/common/row_decoder.h"
 #include "kernels/embedding/embedding_impl.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/embedding/embedding_cpu.cpp"
-#include "kernels/common/simd_targets.h"
-
-#include <hwy/foreach_target.h>
-
-#include "kernels/common/simd-inl.h"
-
-HWY_BEFORE_NAMESPACE();
-namespace rankine::HWY_NAMESPACE {
-namespace {
-
-template <class T>
-HWY_INLINE void gather(float* y, const void* table, const std::int32_t* ids, std::int64_t n,
-                       std::int64_t cols) {
-  for (std::int64_t i = 0; i < n; ++i)
-    decode(y + i * cols, static_cast<const T*>(table) + ids[i] * cols, cols);
-}
-void gather_f32(float* y, const void* table, const std::int32_t* ids, std::int64_t n, std::int64_t cols) {
-  gather<float>(y, table, ids, n, cols);
-}
-void gather_f16(float* y, const void* table, const std::int32_t* ids, std::int64_t n, std::int64_t cols) {
-  gather<Half>(y, table, ids, n, cols);
-}
-void gather_bf16(float* y, const void* table, const std::int32_t* ids, std::int64_t n, std::int64_t cols) {
-  gather<BFloat16>(y, table, ids, n, cols);
-}
-
-}  // namespace
-}  // namespace rankine::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace rankine::cpu {
-
-HWY_EXPORT(gather_f32);
-HWY_EXPORT(gather_f16);
-HWY_EXPORT(gather_bf16);
 
 void check_ids(std::string_view op, const std::int32_t* ids, std::int64_t n, std::int64_t vocabulary) {
   for (std::int64_t i = 0; i < n; ++i) {
@@ -52,12 +16,12 @@ void check_ids(std::string_view op, const std::int32_t* ids, std::int64_t n, std
 void embedding_forward(ThreadPool& pool, float* y, const Tensor& table, const std::int32_t* ids,
                        std::int64_t n) {
   const std::int64_t cols = table.dim(1);
-  const void* data = table.raw();
-  const auto gather = table.dtype() == DType::f32   ? HWY_DYNAMIC_DISPATCH(gather_f32)
-                      : table.dtype() == DType::f16 ? HWY_DYNAMIC_DISPATCH(gather_f16)
-                                                    : HWY_DYNAMIC_DISPATCH(gather_bf16);
+  const auto* data = static_cast<const std::byte*>(table.raw());
+  const std::size_t row_bytes = bytes_of(table.dtype(), cols);
+  const RowDecoder decode = row_decoder(table.dtype());
   pool.parallel_for(n, grain_of(cols), [&](std::int64_t begin, std::int64_t end) {
-    gather(y + begin * cols, data, ids + begin, end - begin, cols);
+    for (std::int64_t i = begin; i < end; ++i)
+      decode(data + static_cast<std::size_t>(ids[i]) * row_bytes, 0, cols, y + i * cols);
   });
 }
 
@@ -86,4 +50,3 @@ void timestep_embedding(ThreadPool& pool, float* y, const float* t, std::int64_t
 }
 
 }  // namespace rankine::cpu
-#endif

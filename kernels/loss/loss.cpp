@@ -99,4 +99,37 @@ void sample_posterior_backward(const Context& c, Tensor& dmoments, const Tensor&
       c.pool(), {dmoments.data<float>(), dz.data<float>(), moments.data<float>(), eps.data<float>()}, size);
 }
 
+void cross_entropy(const Context& c, Tensor& loss, Tensor& dlogits, const Tensor& logits,
+                   const Tensor& targets, const Tensor& weights, Tensor* correct) {
+  constexpr std::string_view kName = "cross_entropy";
+  require<ShapeError>(logits.defined() && logits.shape().rank() == 2 && logits.dim(1) > 0, kName,
+                      ": expected logits (R, V), got ",
+                      logits.defined() ? logits.shape().to_string() : "an undefined tensor");
+  check_dtype(kName, "logits", logits, DType::f32);
+  const Shape rows{logits.dim(0)};
+  check_float(kName, "loss", loss, rows);
+  check_float(kName, "weights", weights, rows);
+  check_shape(kName, "targets", targets, rows);
+  check_dtype(kName, "targets", targets, DType::i32);
+  if (dlogits.defined()) check_float(kName, "dlogits", dlogits, logits.shape());
+  if (correct) {
+    check_shape(kName, "correct", *correct, rows);
+    check_dtype(kName, "correct", *correct, DType::i32);
+  }
+  const double n = double(logits.numel());
+  Op op(c, kName, {6 * n, kWord * (dlogits.defined() ? 2 : 1) * n});
+  if (op.planned()) return;
+  if (c.device().is_cuda()) no_kernel(kName, c);
+  const CrossEntropyArgs args{loss.data<float>(),
+                              dlogits.defined() ? dlogits.data<float>() : nullptr,
+                              correct ? correct->data<std::int32_t>() : nullptr,
+                              logits.data<float>(),
+                              targets.data<std::int32_t>(),
+                              weights.data<float>(),
+                              logits.dim(0),
+                              logits.dim(1)};
+  cpu::check_targets(kName, args);
+  cpu::cross_entropy(c.pool(), args);
+}
+
 }  // namespace rankine

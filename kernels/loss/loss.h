@@ -1,4 +1,4 @@
-// Regression losses: value and gradient in one pass. All fp32; sums in double in a fixed order.
+// Losses: value and gradient in one pass. All fp32; sums in double in a fixed order.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -31,5 +31,16 @@ void kl_normal_loss(const Context& c, Tensor& loss, Tensor& dmoments, const Tens
 void sample_posterior(const Context& c, Tensor& z, const Tensor& moments, const Tensor& eps);
 void sample_posterior_backward(const Context& c, Tensor& dmoments, const Tensor& dz, const Tensor& moments,
                                const Tensor& eps);
+
+// Cross-entropy of a softmax over a vocabulary: logits (R, V), targets (R) i32 in [0, V), weights (R) fp32.
+//   loss[r] = weights[r] (ln sum_v exp(logits[r,v]) - logits[r,targets[r]])
+//   dlogits[r,v] = weights[r] (exp(logits[r,v]) / sum_v exp(logits[r,v]) - [v = targets[r]])
+// loss (R) and dlogits are overwritten; dlogits may be the same tensor as logits, or undefined when only the
+// value is wanted. The caller puts 1/(trained tokens) into weights; a row of weight 0 gives zeros whatever
+// its logits are. `correct`, where asked for, (R) i32: 1 where the first largest logit is the target's, else
+// 0 (also beside a NaN). Exponents are taken below the row's maximum, so finite logits of any size are right.
+// Throws ShapeError; one for a target outside the vocabulary names its row.
+void cross_entropy(const Context& c, Tensor& loss, Tensor& dlogits, const Tensor& logits,
+                   const Tensor& targets, const Tensor& weights, Tensor* correct = nullptr);
 
 }  // namespace rankine

@@ -40,11 +40,24 @@ struct PosteriorGrad {
   const float* eps;
 };
 
+struct CrossEntropyArgs {
+  float* loss;            // (rows)
+  float* dlogits;         // null: not wanted
+  std::int32_t* correct;  // null: not wanted
+  const float* logits;
+  const std::int32_t* targets;
+  const float* weights;
+  std::int64_t rows, vocabulary;
+};
+
 namespace cpu {
 void regression_loss(ThreadPool& pool, const RegressionArgs& a);
 void kl_normal_loss(ThreadPool& pool, const KlArgs& a);
 void sample_posterior(ThreadPool& pool, float* z, const float* moments, const float* eps, LatentSize size);
 void sample_posterior_backward(ThreadPool& pool, const PosteriorGrad& a, LatentSize size);
+// Throws ShapeError for the first target outside the vocabulary.
+void check_targets(std::string_view op, const CrossEntropyArgs& a);
+void cross_entropy(ThreadPool& pool, const CrossEntropyArgs& a);
 }  // namespace cpu
 
 }  // namespace rankine

@@ -56,4 +56,16 @@ T posterior_dlogvar(T log_variance, T eps) {
   return is_clamped(log_variance) ? T(0) : T(0.5) * std::exp(log_variance / 2) * eps;
 }
 
+// Cross-entropy of one row of weight 1, and its gradient: softmax minus the target's unit vector.
+template <class T>
+T cross_entropy(const std::vector<T>& logits, std::size_t target, std::vector<T>& gradient) {
+  const T top = *std::max_element(logits.begin(), logits.end());
+  T sum = 0;
+  for (const T x : logits) sum += std::exp(x - top);
+  gradient.clear();
+  for (const T x : logits) gradient.push_back(std::exp(x - top) / sum);
+  gradient[target] -= 1;
+  return top - logits[target] + std::log(sum);
+}
+
 }  // namespace rankine::ref

@@ -21,7 +21,7 @@ void lowrank_linear_forward(ThreadPool& pool, const LowRankLinearArgs& a) {
     terms.push_back({left_of(t.middle, a.rows), Right::by_column(DType::f32, t.factor, rank, t.scale), rank});
   }
   if (terms.empty()) return;
-  gemm(pool, {a.rows, a.out, terms, {a.to, a.out}, a.base.bias, a.accumulate}, a.scratch);
+  gemm_with_weight(pool, {a.rows, a.out, terms, {a.to, a.out}, a.base.bias, a.accumulate}, a.scratch);
 }
 
 void lowrank_linear_adjoint(ThreadPool& pool, const LowRankLinearArgs& a) {

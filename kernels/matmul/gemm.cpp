@@ -1,5 +1,6 @@
 #include "kernels/matmul/gemm.h"
 
+#include "kernels/matmul/few_rows.h"
 #include "kernels/matmul/gemm_block.h"
 
 namespace rankine::cpu {
@@ -8,7 +9,7 @@ namespace {
 
 // Below this many FLOPs per thread a second thread costs more than it saves.
 constexpr double kThreadWork = 1.5e6;
-constexpr std::int64_t kColumnUnit = 32;
+constexpr std::int64_t kColumnUnit = kBlockUnit;
 
 struct Grid {
   std::int64_t rows = 1, cols = 1;
@@ -53,6 +54,18 @@ void gemm(ThreadPool& pool, const Gemm& g, float* scratch) {
       gemm_block(g, part_of(g.m, i / grid.cols, grid.rows),
                  part_of(g.n, i % grid.cols, grid.cols, kColumnUnit), scratch + i * kGemmScratch);
     }
+  });
+}
+
+void gemm_with_weight(ThreadPool& pool, const Gemm& g, float* scratch) {
+  if (!takes_few_rows(g)) return gemm(pool, g, scratch);
+  // Reading and decoding an element of the weight costs about 20 FLOPs of the inner loop.
+  const double work =
+      static_cast<double>(2 * g.m + 20) * static_cast<double>(g.n) * static_cast<double>(g.k());
+  const std::int64_t parts = useful_threads(work, pool.size());
+  pool.parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      few_rows_block(g, part_of(g.n, i, parts, kFewRowsUnit), scratch + i * kGemmScratch);
   });
 }
 

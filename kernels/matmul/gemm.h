@@ -4,13 +4,16 @@
 //
 // whose operands are described, not materialised: a term's left side may be plain rows, transposed rows, or
 // windows of channels-last maps (a convolution without an im2col buffer); its right side may be stored either
-// way round and in fp32, fp16 or bf16. Each block is copied once into cache in the order the inner loop reads
-// it, and decoding, transposing, scaling and gathering happen in that copy. Several terms give one longer
-// product: a low-rank adapter is extra columns of A and extra rows of B, with no second pass over C.
+// way round and in fp32, fp16, bf16 or quantised blocks. Each block is copied once into cache in the order
+// the inner loop reads it, and decoding, transposing, scaling and gathering happen in that copy. Several
+// terms give one longer product: a low-rank adapter is extra columns of A and extra rows of B, with no second
+// pass over C.
 //
 // Blocks: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 2008.
 // Bits: every element of C is one sum over K in an order that depends on K alone; the number of threads
-// changes no bit.
+// changes no bit, nor does the type of a weight that holds the same values. A product of few rows (kFewRows)
+// with a weight may take another path, which reads the weight once without copying it: its order of
+// summation is another, but again depends on K alone, not on the number of rows.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +30,8 @@ namespace rankine::cpu {
 // block.
 inline constexpr std::int64_t kBlockK = 320, kBlockSlack = 64, kBlockN = 320;
 inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
+// Borders of blocks are multiples of this: whole groups of a quantised weight (kernels/common/row_decoder.h).
+inline constexpr std::int64_t kBlockUnit = 32;
 // Floats from row to row in a strip of A: an odd number of cache lines, so that rows do not share cache sets.
 inline constexpr std::int64_t kStripPitch = kBlockDepth + 16;
 
@@ -49,6 +54,9 @@ struct Gather {
     return {data, pitch, cols, {}, {rows, rows, 1, 0, 1, 1}};
   }
   std::int64_t cols() const { return y.taps * x.taps * channels; }
+  bool is_plain() const {
+    return y.grid * y.taps * x.taps == 1 && y.first == 0 && x.first == 0 && x.step == 1 && x.grid == x.extent;
+  }
 };
 
 // Left side of a term: A (M, K).
@@ -59,7 +67,8 @@ struct Left {
       false;  // plain rows of pitch kStripPitch, the only term, K <= kBlockDepth: used without a copy
 };
 
-// Right side of a term: B (K, N), times `scale`.
+// Right side of a term: B (K, N), times `scale`. In a quantised weight offsets and pitches are whole blocks,
+// all but the window of rows or columns that a product reads.
 struct Right {
   enum class Order : std::uint8_t {
     by_column,  // element (k, n) at n * pitch + k: a weight (N, K)
@@ -125,9 +134,14 @@ inline constexpr std::int64_t kGemmScratch = kBlockDepth * kBlockN + 16 * kStrip
 // How many of `threads` are worth waking for a product of that many FLOPs.
 std::int64_t useful_threads(double flops, std::int64_t threads);
 
+// Rows of C up to which a product with a weight is bound by reading the weight.
+inline constexpr std::int64_t kFewRows = 8;
+
 // Splits C over the pool. `scratch` has pool.size() * kGemmScratch floats, aligned to 64 bytes.
 void gemm(ThreadPool& pool, const Gemm& g, float* scratch);
-// The same on the calling thread alone: for kernels that split their work themselves.
+// The same; few rows of plain terms whose right sides are by_column take the path that packs nothing.
+void gemm_with_weight(ThreadPool& pool, const Gemm& g, float* scratch);
+// As gemm() on the calling thread alone: for kernels that split their work themselves.
 void gemm_inline(const Gemm& g, float* scratch);
 
 }  // namespace rankine::cpu

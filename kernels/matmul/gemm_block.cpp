@@ -5,7 +5,7 @@
 #define HWY_TARGET_INCLUDE "kernels/matmul/gemm_block.cpp"
 #include <hwy/foreach_target.h>
 
-#include "kernels/matmul/gemm_pack-inl.h"
+#include "kernels/matmul/gemm_pack_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rankine::HWY_NAMESPACE {
@@ -29,7 +29,9 @@ HWY_INLINE void for_terms(const Gemm& g, Range ks, const F& f) {
 HWY_INLINE void pack_panels(const Gemm& g, Range ks, Range cols, float* panels, float* row) {
   for_terms(g, ks, [&](const Term& term, Range local, std::int64_t at) HWY_ATTR {
     const PanelBlock p{panels, ks.size(), at, cols};
-    if (term.b.dtype == DType::f16)
+    if (is_block(term.b.dtype))
+      pack_blocks(p, term.b, local);
+    else if (term.b.dtype == DType::f16)
       pack_right<Half>(p, term.b, local, row);
     else if (term.b.dtype == DType::bf16)
       pack_right<BFloat16>(p, term.b, local, row);
@@ -71,6 +73,9 @@ HWY_INLINE void multiply_strips(const Gemm& g, Range ks, Range rows, Range cols,
   }
 }
 
+static_assert(cpu::kBlockUnit % kTileCols == 0 && cpu::kBlockN % cpu::kBlockUnit == 0 &&
+              cpu::kBlockK % cpu::kBlockUnit == 0 && cpu::kBlockSlack % cpu::kBlockUnit == 0);
+
 void gemm_block_simd(const Gemm& g, Range rows, Range cols, float* scratch) {
   float* strip = scratch + cpu::kBlockDepth * cpu::kBlockN;
   float* row = strip + kStripWidth * kStripPitch;
@@ -79,10 +84,10 @@ void gemm_block_simd(const Gemm& g, Range rows, Range cols, float* scratch) {
       std::max<std::int64_t>(1, (k - cpu::kBlockSlack + cpu::kBlockK - 1) / cpu::kBlockK);
   const std::int64_t n_blocks = (cols.size() + cpu::kBlockN - 1) / cpu::kBlockN;
   for (std::int64_t j = 0; j < n_blocks; ++j) {
-    const Range part = cpu::part_of(cols.size(), j, n_blocks, kTileCols);
+    const Range part = cpu::part_of(cols.size(), j, n_blocks, cpu::kBlockUnit);
     const Range ns{cols.begin + part.begin, cols.begin + part.end};
     for (std::int64_t i = 0; i < k_blocks; ++i) {
-      const Range ks = cpu::part_of(k, i, k_blocks, 16);
+      const Range ks = cpu::part_of(k, i, k_blocks, cpu::kBlockUnit);
       pack_panels(g, ks, ns, scratch, row);
       multiply_strips(g, ks, rows, ns, scratch, strip);
     }

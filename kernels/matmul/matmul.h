@@ -1,8 +1,13 @@
-// Dense products with a weight that may be stored as fp32, fp16 or bf16. Activations and accumulation fp32
-// (CPU). A half-stored weight is decoded by panels into the product; no full fp32 copy of it ever exists.
-// "..." are any leading dimensions, the same on both sides. Outputs must not overlap inputs. The number of
-// threads changes no bit. Scratch: half a MB per thread. All throw ShapeError, naming the operation, for a
-// wrong shape or type.
+// Dense products with a weight w that may be stored as fp32, fp16, bf16 or in the blocks of any quantised
+// type (engine/core/block_formats.h). Activations and accumulation fp32 (CPU). A stored weight is decoded by
+// panels into the product; no full fp32 copy of it ever exists. "..." are any leading dimensions, the same on
+// both sides. Outputs must not overlap inputs. Scratch: half a MB per thread. All throw ShapeError, naming
+// the operation, for a wrong shape or type.
+//
+// Bits: the product with a stored weight has the bits of the product with the same weight decoded to fp32
+// (decode_blocks), and the number of threads changes none. Forward of at most 8 rows streams w once, packs
+// nothing and sums over `in` in another order than forward of more rows; within either path a row of y
+// depends on its row of x alone. So decoding token by token and one pass over all tokens differ in last bits.
 #pragma once
 
 #include "kernels/common/checks.h"

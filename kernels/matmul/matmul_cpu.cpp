@@ -7,7 +7,7 @@ void linear_forward(ThreadPool& pool, const LinearArgs& a) {
   const LinearMap& map = a.map;
   const Term term{
       {Gather::plain(a.from, a.rows, map.in, map.in)}, Right::by_column(map.dtype, map.w, map.in), map.in};
-  gemm(pool, {a.rows, map.out, {&term, 1}, {a.to, map.out}, map.bias, a.accumulate}, a.scratch);
+  gemm_with_weight(pool, {a.rows, map.out, {&term, 1}, {a.to, map.out}, map.bias, a.accumulate}, a.scratch);
 }
 
 void linear_adjoint(ThreadPool& pool, const LinearArgs& a) {

@@ -6,11 +6,18 @@
 
 namespace rankine {
 
-// A weight may be stored as f32, f16 or bf16.
+// A weight of a linear map may be stored as f32, f16, bf16 or in quantised blocks along its rows (a tensor's
+// rows hold whole blocks), ...
 inline void check_weight(std::string_view op, std::string_view what, const Tensor& w, const Shape& expected) {
   check_shape(op, what, w, expected);
-  require<ShapeError>(w.dtype() != DType::i32, op, ": expected ", what, " of type f32, f16 or bf16, got ",
-                      name_of(w.dtype()));
+  require<ShapeError>(w.dtype() != DType::i32, op, ": expected ", what,
+                      " of type f32, f16, bf16 or a block type, got ", name_of(w.dtype()));
+}
+// ... a filter as f32, f16 or bf16.
+inline void check_filter(std::string_view op, std::string_view what, const Tensor& w, const Shape& expected) {
+  check_shape(op, what, w, expected);
+  require<ShapeError>(w.dtype() != DType::i32 && !is_block(w.dtype()), op, ": expected ", what,
+                      " of type f32, f16 or bf16, got ", name_of(w.dtype()));
 }
 
 // No bias is an undefined tensor.

@@ -75,6 +75,59 @@ TEST_P(Activation, GegluMatchesForwardAndBackward) {
   }
 }
 
+TEST_P(Activation, SwigluMatchesForwardAndBackward) {
+  for (const std::int64_t n : kLengths) {
+    SCOPED_TRACE(n);
+    const Tensor gate = random_tensor(c, {n}, 1, 8.0F), up = random_tensor(c, {n}, 2),
+                 dy = random_tensor(c, {n}, 3);
+    Tensor y = c.like(gate, "y"), dgate = c.like(gate, "dgate"), dup = c.like(gate, "dup");
+    swiglu_forward(c, y, gate, up);
+    swiglu_backward(c, dgate, dup, dy, gate, up);
+    Doubles want(n), want_dgate(n), want_dup(n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double g = gate.data<float>()[i], u = up.data<float>()[i], d = dy.data<float>()[i];
+      want[i] = ref::swiglu(g, u);
+      want_dgate[i] = d * ref::swiglu_dgate(g, u);
+      want_dup[i] = d * ref::swiglu_dup(g);
+    }
+    EXPECT_TRUE(matches(y, want));
+    EXPECT_TRUE(matches(dgate, want_dgate));
+    EXPECT_TRUE(matches(dup, want_dup));
+    Tensor inside = clone(c, gate), a = clone(c, gate), b = clone(c, dy);
+    swiglu_forward(c, inside, inside, up);
+    EXPECT_TRUE(same_bits(inside, y));
+    swiglu_backward(c, a, b, b, a, up);  // each gradient over an input
+    EXPECT_TRUE(same_bits(a, dgate) && same_bits(b, dup));
+  }
+}
+
+TEST_P(Activation, FusedSwigluIsTheSameOfGateThenUp) {
+  for (const auto& [rows, half] :
+       {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {5, 257}, {300, 128}}) {
+    SCOPED_TRACE(join(rows, " ", half));
+    const Tensor x = random_tensor(c, {rows, 2 * half}, 1, 4.0F), dy = random_tensor(c, {rows, half}, 2);
+    Tensor gate = c.like(dy, "gate"), up = c.like(dy, "up"), want = c.like(dy, "y"), y = c.like(dy, "y"),
+           dx = c.like(x, "dx"), inside = clone(c, x);
+    for (std::int64_t i = 0; i < dy.numel(); ++i) {
+      gate.data<float>()[i] = x.data<float>()[i / half * 2 * half + i % half];
+      up.data<float>()[i] = x.data<float>()[i / half * 2 * half + half + i % half];
+    }
+    swiglu_forward(c, want, gate, up);
+    swiglu_forward(c, y, x);
+    EXPECT_TRUE(matches(y, to_double(want)));
+    swiglu_backward(c, gate, up, dy, gate, up);
+    Doubles dwant(x.numel());
+    for (std::int64_t i = 0; i < dy.numel(); ++i) {
+      dwant[i / half * 2 * half + i % half] = gate.data<float>()[i];
+      dwant[i / half * 2 * half + half + i % half] = up.data<float>()[i];
+    }
+    swiglu_backward(c, dx, dy, x);
+    EXPECT_TRUE(matches(dx, dwant));
+    swiglu_backward(c, inside, dy, inside);
+    EXPECT_TRUE(same_bits(inside, dx));
+  }
+}
+
 // The vector Phi(x) = y / x against erfc in double, over the whole range, as an absolute error: the 9e-8 that
 // simd-inl.h states, and half a unit in the last place of the product.
 TEST_P(Activation, NormalDistributionIsAccurateEverywhere) {
@@ -151,6 +204,9 @@ TEST(ActivationReference, SlopesAreTheDerivatives) {
   const auto gated = [](const Doubles& in) { return Doubles{ref::geglu(in[0], in[1])}; };
   EXPECT_TRUE(close({ref::geglu_dvalue(0.7), ref::geglu_dgate(-1.3, 0.7)},
                     differences(gated, {-1.3, 0.7}, {1}), kGradcheck));
+  const auto swiglu = [](const Doubles& in) { return Doubles{ref::swiglu(in[0], in[1])}; };
+  EXPECT_TRUE(close({ref::swiglu_dgate(-1.3, 0.7), ref::swiglu_dup(-1.3)},
+                    differences(swiglu, {-1.3, 0.7}, {1}), kGradcheck));
 }
 
 TEST(ActivationChecks, ThreadsDoNotChangeBits) {
@@ -159,6 +215,12 @@ TEST(ActivationChecks, ThreadsDoNotChangeBits) {
     gelu_forward(c, y, x, Gelu::erf);
     silu_backward(c, y, y, x);
     return y;
+  });
+  expect_same_bits_for_threads([](const Context& c) {
+    Tensor x = random_tensor(c, {301, 334}, 1, 5.0F), y = c.empty({301, 167}, "y");
+    swiglu_forward(c, y, x);
+    swiglu_backward(c, x, y, x);
+    return x;
   });
 }
 
@@ -175,6 +237,11 @@ TEST(ActivationChecks, WrongTensorsAreNamed) {
   expect_shape_error("geglu_forward", [&] { geglu_forward(c, y, other); });
   expect_shape_error("geglu_forward", [&] { geglu_forward(c, other, gated); });
   expect_shape_error("geglu_backward", [&] { geglu_backward(c, y, y, gated); });
+  expect_shape_error("swiglu_forward", [&] { swiglu_forward(c, y, y, other); });
+  expect_shape_error("swiglu_forward", [&] { swiglu_forward(c, other, gated); });
+  expect_shape_error("swiglu_backward", [&] { swiglu_backward(c, y, y, other, y, y); });
+  expect_shape_error("swiglu_backward", [&] { swiglu_backward(c, y, other, y, y, y); });
+  expect_shape_error("swiglu_backward", [&] { swiglu_backward(c, y, y, gated); });
 }
 
 TEST(ActivationChecks, PlanAccountsOnly) {
@@ -202,6 +269,22 @@ TEST(ActivationChecks, PlanAccountsOnly) {
   expect_planned("geglu_backward", [&](const Context& c) {
     Tensor dx = c.empty(shape, "dx"), x = c.empty(shape, "x");
     geglu_backward(c, dx, c.empty(narrow, "dy"), x);
+  });
+  expect_planned("swiglu_forward", [&](const Context& c) {
+    Tensor y = c.empty(narrow, "y");
+    swiglu_forward(c, y, y, y);
+  });
+  expect_planned("swiglu_forward", [&](const Context& c) {
+    Tensor y = c.empty(narrow, "y");
+    swiglu_forward(c, y, c.empty(shape, "x"));
+  });
+  expect_planned("swiglu_backward", [&](const Context& c) {
+    Tensor dgate = c.empty(narrow, "dgate"), dup = c.empty(narrow, "dup");
+    swiglu_backward(c, dgate, dup, dup, dgate, dup);
+  });
+  expect_planned("swiglu_backward", [&](const Context& c) {
+    Tensor x = c.empty(shape, "x");
+    swiglu_backward(c, x, c.empty(narrow, "dy"), x);
   });
 }
 
