@@ -66,22 +66,28 @@ void sync_folder(const std::filesystem::path& folder) {
 }  // namespace
 
 void write_file_atomically(const std::filesystem::path& path,
-                           std::span<const std::span<const std::byte>> parts) {
+                           const std::function<void(const AppendBytes&)>& produce) {
   const std::string name = path.filename().string();
   require<IoError>(!name.empty() && name != "." && name != "..", "'", path.string(),
                    "': not the name of a file");
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   {
     TemporaryFile file(folder / join(".tmp-", name, "-", ::getpid()));
-    for (const auto& part : parts) file.write(part);
+    produce([&](std::span<const std::byte> bytes) { file.write(bytes); });
     file.move_to(path);
   }
   sync_folder(folder);
 }
 
+void write_file_atomically(const std::filesystem::path& path,
+                           std::span<const std::span<const std::byte>> parts) {
+  write_file_atomically(path, [&](const AppendBytes& append) {
+    for (const auto& part : parts) append(part);
+  });
+}
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
-  const std::span<const std::byte> part = std::as_bytes(std::span(text));
-  write_file_atomically(path, std::span(&part, 1));
+  write_file_atomically(path, [&](const AppendBytes& append) { append(std::as_bytes(std::span(text))); });
 }
 
 }  // namespace rankine

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -19,5 +20,11 @@ namespace rankine {
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+// The same for a file that is made piece by piece: `produce` is called once, with a function that appends.
+// When `produce` throws, the target is untouched and the temporary file is removed.
+using AppendBytes = std::function<void(std::span<const std::byte>)>;
+void write_file_atomically(const std::filesystem::path& path,
+                           const std::function<void(const AppendBytes&)>& produce);
 
 }  // namespace rankine

@@ -17,9 +17,6 @@
 
 namespace rankine {
 
-using TensorTable = std::map<std::string, TensorInfo, std::less<>>;
-using MetadataTable = std::map<std::string, std::string, std::less<>>;
-
 // ---- reading ----
 
 struct SafetensorsHeader {
@@ -47,24 +44,6 @@ class SafetensorsFile final : public TensorSource {
  private:
   MappedFile file_;
   SafetensorsHeader header_;
-};
-
-// Several files under one index `*.safetensors.index.json`: {"weight_map": {"tensor": "file name"}, ...}. The
-// files must lie in the folder of the index, and hold the tensors that the index says. Tensors that the index
-// does not name are left out; metadata is that of all files together, of the first in name order where they
-// disagree.
-class ShardedSafetensors final : public TensorSource {
- public:
-  explicit ShardedSafetensors(const std::filesystem::path& index);
-  std::string describe() const override { return index_.string(); }
-  const TensorTable& tensors() const override { return tensors_; }
-  const MetadataTable& metadata() const override { return metadata_; }
-
- private:
-  std::filesystem::path index_;
-  std::map<std::string, std::unique_ptr<SafetensorsFile>> shards_;
-  TensorTable tensors_;
-  MetadataTable metadata_;
 };
 
 // ---- writing ----

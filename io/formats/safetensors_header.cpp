@@ -5,19 +5,13 @@
 #include <set>
 
 #include "engine/core/error.h"
+#include "io/formats/shown_text.h"
 
 namespace rankine::safetensors_detail {
 namespace {
 
 constexpr int kMaxDepth = 16;  // a header that means something has 3
 constexpr std::string_view kMetadata = "__metadata__";
-
-// Names come from the file and may hold anything; messages stay short and on one line.
-std::string shown(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name.substr(0, 120)) out += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
-  return out + (name.size() > 120 ? "...\"" : "\"");
-}
 
 // Follows the JSON as it is read: the only way to see duplicate keys, and nothing is built that the file
 // could make arbitrarily deep. A handler throws; the parser has no state that could leak.
@@ -101,8 +95,8 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   template <class... Parts>
   void check(bool ok, const Parts&... parts) const {
     if (ok) return;
-    const std::string field = field_.empty() ? std::string() : join(' ', shown(field_));
-    throw DataError(join(file_, ": ", depth_ == 0 ? "header" : shown(name_), field, ": ", parts...));
+    const std::string field = field_.empty() ? std::string() : join(' ', shown_text(field_));
+    throw DataError(join(file_, ": ", depth_ == 0 ? "header" : shown_text(name_), field, ": ", parts...));
   }
 
   bool enter() {

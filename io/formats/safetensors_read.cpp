@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "engine/core/error.h"
+#include "io/formats/likely_kind.h"
 #include "io/formats/safetensors.h"
 #include "io/formats/safetensors_header.h"
 
@@ -13,18 +14,6 @@ namespace {
 using safetensors_detail::Entry;
 
 constexpr std::uint64_t kMaxHeader = 100'000'000;
-
-// What a file that is no safetensors file may be instead; empty when unknown.
-std::string likely_kind(std::span<const std::byte> file) {
-  const std::string_view text(reinterpret_cast<const char*>(file.data()),
-                              std::min<std::size_t>(file.size(), 64));
-  if (text.starts_with("version https://git-lfs"))
-    return "; this is a Git LFS pointer, not the model: fetch the real file with `git lfs pull`";
-  if (text.starts_with("PK\x03\x04")) return "; this is a zip file, perhaps a PyTorch .ckpt or .bin";
-  if (text.starts_with("GGUF")) return "; this is a GGUF file";
-  if (text.starts_with("<")) return "; this is a web page, perhaps a failed download";
-  return "";
-}
 
 // Bits of an element, also of the types that the engine cannot decode; 0 for an unknown name.
 std::uint64_t bits_of(std::string_view dtype) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "engine/core/block_formats.h"
 #include "engine/core/error.h"
 #include "io/config/suggest.h"
 
@@ -45,22 +46,16 @@ struct DTypeFacts {
 };
 
 // In the order of the enumeration.
-constexpr std::array<DTypeFacts, 16> kFacts = {{{"F64", 8, 19},
-                                                {"F32", 4, 17},
-                                                {"F16", 2, 13},
-                                                {"BF16", 2, 14},
-                                                {"F8_E4M3", 1, 7},
-                                                {"F8_E5M2", 1, 6},
-                                                {"I64", 8, 20},
-                                                {"I32", 4, 15},
-                                                {"I16", 2, 11},
-                                                {"I8", 1, 5},
-                                                {"U64", 8, 21},
-                                                {"U32", 4, 16},
-                                                {"U16", 2, 12},
-                                                {"U8", 1, 4},
-                                                {"BOOL", 1, 0},
-                                                {"other", 0, -1}}};
+constexpr std::array<DTypeFacts, 32> kFacts = {
+    {{"F64", 8, 19},    {"F32", 4, 17},      {"F16", 2, 13},      {"BF16", 2, 14},     {"F8_E4M3", 1, 7},
+     {"F8_E5M2", 1, 6}, {"I64", 8, 20},      {"I32", 4, 15},      {"I16", 2, 11},      {"I8", 1, 5},
+     {"U64", 8, 21},    {"U32", 4, 16},      {"U16", 2, 12},      {"U8", 1, 4},        {"BOOL", 1, 0},
+     {"Q4_0", 0, -1},   {"Q4_1", 0, -1},     {"Q5_0", 0, -1},     {"Q5_1", 0, -1},     {"Q8_0", 0, -1},
+     {"Q2_K", 0, -1},   {"Q3_K", 0, -1},     {"Q4_K", 0, -1},     {"Q5_K", 0, -1},     {"Q6_K", 0, -1},
+     {"IQ4_NL", 0, -1}, {"Q4_0_F32", 0, -1}, {"Q4_1_F32", 0, -1}, {"Q8_0_F32", 0, -1}, {"NF4", 0, -1},
+     {"NF4_DQ", 0, -1}, {"other", 0, -1}}};
+
+bool is_block(FileDType t) { return t >= FileDType::q4_0 && t <= FileDType::nf4_dq; }
 
 const DTypeFacts& facts(FileDType t) { return kFacts[static_cast<std::size_t>(t)]; }
 
@@ -70,8 +65,36 @@ std::string_view name_of(FileDType t) { return facts(t).name; }
 std::size_t size_of(FileDType t) { return facts(t).size; }
 int alignment_rank(FileDType t) { return facts(t).alignment_rank; }
 
+std::uint64_t bytes_of(FileDType t, std::uint64_t numel) {
+  if (!is_block(t)) return numel * size_of(t);
+  const BlockShape block = block_of(*memory_dtype(t));
+  return numel / static_cast<std::uint64_t>(block.elements) * block.bytes;
+}
+
+std::optional<DType> memory_dtype(FileDType t) {
+  if (is_block(t)) {
+    const int distance = static_cast<int>(t) - static_cast<int>(FileDType::q4_0);
+    return static_cast<DType>(static_cast<int>(DType::q4_0) + distance);
+  }
+  if (t == FileDType::f32) return DType::f32;
+  if (t == FileDType::f16) return DType::f16;
+  if (t == FileDType::bf16) return DType::bf16;
+  return std::nullopt;
+}
+
+FileDType file_dtype(DType t) {
+  if (is_block(t)) {
+    const int distance = static_cast<int>(t) - static_cast<int>(DType::q4_0);
+    return static_cast<FileDType>(static_cast<int>(FileDType::q4_0) + distance);
+  }
+  return t == DType::f16    ? FileDType::f16
+         : t == DType::bf16 ? FileDType::bf16
+         : t == DType::i32  ? FileDType::i32
+                            : FileDType::f32;
+}
+
 FileDType file_dtype_named(std::string_view name) {
-  for (std::size_t i = 0; i + 1 < kFacts.size(); ++i)
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(FileDType::boolean); ++i)
     if (kFacts[i].name == name) return static_cast<FileDType>(i);
   return FileDType::other;
 }
@@ -97,13 +120,21 @@ const TensorInfo& TensorSource::at(std::string_view name) const {
                        near ? "; the nearest name is '" + *near + "'" : std::string()));
 }
 
+std::vector<float> read_as_float(const TensorSource& source, std::string_view name) {
+  TensorInfo info = source.at(name);
+  const TensorBytes loaded = source.load(name);
+  info.bytes = loaded.bytes;
+  std::vector<float> out(static_cast<std::size_t>(info.numel()));
+  read_as_float(info, out);
+  return out;
+}
+
 void read_as_float(const TensorInfo& info, std::span<float> out) {
-  const std::size_t size = size_of(info.dtype);
-  require<DataError>(size != 0, "tensor of a type that cannot be decoded to float");
-  require<DataError>(
-      static_cast<std::size_t>(info.numel()) == out.size() && info.bytes.size() == out.size() * size,
-      "tensor of ", info.numel(), " ", name_of(info.dtype), " values in ", info.bytes.size(),
-      " bytes does not fill ", out.size(), " floats");
+  require<DataError>(info.dtype != FileDType::other, "tensor of a type that cannot be decoded to float");
+  require<DataError>(static_cast<std::size_t>(info.numel()) == out.size() &&
+                         info.bytes.size() == bytes_of(info.dtype, out.size()),
+                     "tensor of ", info.numel(), " ", name_of(info.dtype), " values in ", info.bytes.size(),
+                     " bytes does not fill ", out.size(), " floats");
   if (out.empty()) return;
   const auto bytes = info.bytes;
   switch (info.dtype) {
@@ -139,7 +170,9 @@ void read_as_float(const TensorInfo& info, std::span<float> out) {
     case FileDType::boolean:
       return decode<std::uint8_t>(bytes, out, [](std::uint8_t x) { return x != 0 ? 1.0F : 0.0F; });
     case FileDType::other:
-      break;
+      return;
+    default:
+      return decode_blocks(*memory_dtype(info.dtype), info.bytes.data(), out);
   }
 }
 

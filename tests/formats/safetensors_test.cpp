@@ -298,36 +298,5 @@ TEST(SafetensorsWrite, HashesOfTheFile) {
   EXPECT_EQ(legacy_hash(tensors, ss), sha256_hex("").substr(0, 8));  // shorter than 1 MiB
 }
 
-TEST(ShardedSafetensors, ReadsAllShards) {
-  const TemporaryFolder folder;
-  const auto shard = [&](const std::string& file, const std::string& tensor, float value) {
-    write_safetensors(folder.path() / file,
-                      {tensor_to_write(tensor, {1}, std::span(&value, 1), FileDType::f32)},
-                      {{"format", "pt"}});
-  };
-  shard("m-00001-of-00002.safetensors", "a", 1);
-  shard("m-00002-of-00002.safetensors", "b", 2);
-  const auto index = folder.file("m.safetensors.index.json", R"({"metadata":{"total_size":8},"weight_map":
-      {"a":"m-00001-of-00002.safetensors","b":"m-00002-of-00002.safetensors"}})");
-  const ShardedSafetensors model(index);
-  EXPECT_EQ(model.tensors().size(), 2U);
-  EXPECT_EQ(floats_of(model.at("b"))[0], 2.0F);
-  EXPECT_EQ(model.metadata(), (MetadataTable{{"format", "pt"}}));
-
-  const auto bad = [&](const std::string& text) {
-    return test::message_of<DataError>([&] { ShardedSafetensors(folder.file("bad.json", text)); });
-  };
-  EXPECT_NE(bad(R"({"weight_map":{"c":"m-00001-of-00002.safetensors"}})").find("no tensor 'c'"),
-            std::string::npos);
-  EXPECT_NE(bad(R"({"weight_map":{"a":"../x"}})").find("plain file name"), std::string::npos);
-  EXPECT_NE(bad(R"({"weight_map":{"a":".."}})").find("not allowed"), std::string::npos);
-  EXPECT_NE(bad(R"({"weight_map":{"a":"missing"}})").find("missing"), std::string::npos);
-  EXPECT_NE(bad(R"({"weight_map":{"a":"x","a":"y"}})").find("appears twice"), std::string::npos);
-  EXPECT_NE(bad(R"({"weight_map":[]})").find("weight_map"), std::string::npos);
-  EXPECT_NE(bad(R"({"weight_map":{"a":1}})").find("must be a string"), std::string::npos);
-  EXPECT_NE(bad("{").find("not a shard index"), std::string::npos);
-  EXPECT_NE(bad(std::string(200'000, '[')).find("deep"), std::string::npos);
-}
-
 }  // namespace
 }  // namespace rankine

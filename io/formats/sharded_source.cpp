@@ -1,9 +1,12 @@
+#include "io/formats/sharded_source.h"
+
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/core/error.h"
+#include "io/files/mapped_file.h"
 #include "io/files/paths.h"
-#include "io/formats/safetensors.h"
+#include "io/formats/open_source.h"
 
 namespace rankine {
 namespace {
@@ -38,7 +41,7 @@ Json parse_index(std::span<const std::byte> file, const std::string& name) {
 
 }  // namespace
 
-ShardedSafetensors::ShardedSafetensors(const std::filesystem::path& index) : index_(index) {
+ShardedSource::ShardedSource(const std::filesystem::path& index) : index_(index) {
   const MappedFile file(index);
   const std::string name = index.string();
   const Json json = parse_index(file.bytes(), name);
@@ -51,11 +54,17 @@ ShardedSafetensors::ShardedSafetensors(const std::filesystem::path& index) : ind
     require<DataError>(shard_name.find_first_of("/\\") == std::string::npos, name, ": \"", tensor, "\": \"",
                        shard_name, "\" must be a plain file name, without folders");
     auto& source = shards_[shard_name];
-    if (!source) source = std::make_unique<SafetensorsFile>(resolve_inside(folder, shard_name));
+    if (!source) source = open_tensor_file(resolve_inside(folder, shard_name));
     tensors_.emplace(tensor, source->at(tensor));
+    shard_of_.emplace(tensor, source.get());
   }
   for (const auto& shard : shards_)
     metadata_.insert(shard.second->metadata().begin(), shard.second->metadata().end());
+}
+
+TensorBytes ShardedSource::load(std::string_view name) const {
+  at(name);
+  return shard_of_.find(name)->second->load(name);
 }
 
 }  // namespace rankine
