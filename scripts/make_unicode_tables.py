@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes io/text/unicode_tables.cpp from Python's unicodedata and html.entities.
+"""Writes io/text/unicode_tables.cpp and io/text/nfc_tables.cpp from Python's unicodedata and html.entities.
 
     python3 scripts/make_unicode_tables.py > io/text/unicode_tables.cpp
+    python3 scripts/make_unicode_tables.py nfc > io/text/nfc_tables.cpp
 """
 import html
 import html.entities
@@ -55,6 +56,27 @@ def c1_as_windows_1252():
         yield 0 if meant == code else meant
 
 
+def decompositions():
+    """(code, first, second or 0) of one canonical step."""
+    for c in map(chr, range(LIMIT)):
+        parts = unicodedata.decomposition(c)
+        if parts and not parts.startswith("<"):
+            first, second = (parts.split() + ["0"])[:2]
+            yield ord(c), int(first, 16), int(second, 16)
+
+
+def combining_classes():
+    """(first, last, class) of runs with one class other than 0."""
+    runs = []
+    for c in range(LIMIT):
+        kind = unicodedata.combining(chr(c))
+        if kind and runs and runs[-1][1] == c - 1 and runs[-1][2] == kind:
+            runs[-1][1] = c
+        elif kind:
+            runs.append([c, c, kind])
+    return (f"{{{code(a)}, {code(b)}, {kind}}}" for a, b, kind in runs)
+
+
 def emit(declaration, items):
     print(f"{declaration} = {{")
     line = "   "
@@ -75,14 +97,41 @@ def pairs(runs):
     return (f"{{{code(a)}, {code(b)}}}" for a, b in runs)
 
 
-def main():
-    version = unicodedata.unidata_version
+def begin():
     print("// Made by scripts/make_unicode_tables.py; do not edit.")
-    print(f"// Unicode {version}.")
+    print(f"// Unicode {unicodedata.unidata_version}.")
     print("// clang-format off")
     print('#include "io/text/unicode.h"\n')
     print("namespace rankine::unicode_tables {")
     print("namespace {\n")
+
+
+def end():
+    print("\n}  // namespace rankine::unicode_tables")
+    print("// clang-format on")
+
+
+def nfc():
+    begin()
+    steps = list(decompositions())
+    emit("constexpr Respelling kRespellings[]", pairs((c, a) for c, a, b in steps if not b))
+    emit("constexpr Decomposition kDecompositions[]",
+         (f"{{{code(c)}, {code(a)}, {code(b)}}}" for c, a, b in steps if b))
+    emit("constexpr char32_t kNotComposed[]",
+         (code(c) for c, _, b in steps if b and unicodedata.normalize("NFC", chr(c)) != chr(c)))
+    emit("constexpr ClassRange kCombiningClasses[]", combining_classes())
+    print("}  // namespace\n")
+    print("const std::span<const Respelling> respellings = kRespellings;")
+    print("const std::span<const Decomposition> decompositions = kDecompositions;")
+    print("const std::span<const char32_t> not_composed = kNotComposed;")
+    print("const std::span<const ClassRange> combining_classes = kCombiningClasses;")
+    end()
+
+
+def main():
+    if sys.argv[1:] == ["nfc"]:
+        return nfc()
+    begin()
     emit("constexpr Range kLetters[]", pairs(ranges(lambda c: unicodedata.category(c)[0] == "L")))
     emit("constexpr Range kNumbers[]", pairs(ranges(lambda c: unicodedata.category(c)[0] == "N")))
     emit("constexpr Range kCased[]", pairs(ranges(lambda c: c.isupper() or c.islower() or c.istitle())))
@@ -98,8 +147,7 @@ def main():
     print("const std::span<const CaseRange> lower_case = kLowerCase;")
     print("const std::span<const Entity> entities = kEntities;")
     print("const std::span<const char32_t> c1_as_windows_1252 = kC1;")
-    print("\n}  // namespace rankine::unicode_tables")
-    print("// clang-format on")
+    end()
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ const R* find_range(std::span<const R> ranges, char32_t c) {
   return at != ranges.end() && at->first <= c ? &*at : nullptr;
 }
 
-// The code point at the start of `text`, and its length; length 0 when there is no valid one.
-struct Decoded {
-  char32_t c = 0;
-  std::size_t length = 0;
-};
+bool is_cased(char32_t c) { return find_range(unicode_tables::cased, c) != nullptr; }
 
-Decoded decode_one(std::string_view text) {
+constexpr char32_t kCapitalSigma = 0x3A3, kFinalSigma = 0x3C2, kDottedI = 0x130, kDotAbove = 0x307;
+
+}  // namespace
+
+Utf8Char first_code_point(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text[0]);
   if (lead < 0x80) return {lead, 1};
   const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
@@ -33,20 +33,22 @@ Decoded decode_one(std::string_view text) {
   }
   constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
   const bool surrogate = c >= 0xD800 && c <= 0xDFFF;
-  return c < kSmallest[length] || surrogate || c > 0x10FFFF ? Decoded{} : Decoded{c, length};
+  return c < kSmallest[length] || surrogate || c > 0x10FFFF ? Utf8Char{} : Utf8Char{c, length};
 }
 
-bool is_cased(char32_t c) { return find_range(unicode_tables::cased, c) != nullptr; }
-
-constexpr char32_t kCapitalSigma = 0x3A3, kFinalSigma = 0x3C2, kDottedI = 0x130, kDotAbove = 0x307;
-
-}  // namespace
+void check_utf8(std::string_view text, std::string_view name) {
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Char next = first_code_point(text.substr(i));
+    require<DataError>(next.length != 0, name, ": byte ", i, ": the text is not valid UTF-8");
+    i += next.length;
+  }
+}
 
 std::u32string decode_utf8(std::string_view text, std::string_view name) {
   std::u32string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size();) {
-    const Decoded next = decode_one(text.substr(i));
+    const Utf8Char next = first_code_point(text.substr(i));
     require<DataError>(next.length != 0, name, ": byte ", i, ": the text is not valid UTF-8");
     out += next.c;
     i += next.length;
