@@ -42,19 +42,26 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
+std::size_t utf8_prefix(std::string_view text) {
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const std::size_t length = c - 1U < 0x7F ? 1 : sequence_length(text.substr(i));
+    if (length == 0) break;
+    i += length;
+  }
+  return i;
+}
+
 std::string_view checked_utf8(std::string_view text, const std::string& name) {
   const std::string_view mark = text.substr(0, 2);
   require<DataError>(mark != "\xff\xfe" && mark != "\xfe\xff", name,
                      ":1: the text is UTF-16; save it as UTF-8");
   if (text.substr(0, 3) == "\xef\xbb\xbf") text.remove_prefix(3);
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = sequence_length(text.substr(i));
-    if (length == 0) {
-      const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(i), '\n');
-      throw DataError(join(name, ':', line, text[i] == 0 ? ": holds a NUL byte" : ": is not valid UTF-8",
-                           "; save the file as UTF-8 text"));
-    }
-    i += length;
+  if (const std::size_t i = utf8_prefix(text); i < text.size()) {
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(i), '\n');
+    throw DataError(join(name, ':', line, text[i] == 0 ? ": holds a NUL byte" : ": is not valid UTF-8",
+                         "; save the file as UTF-8 text"));
   }
   return text;
 }

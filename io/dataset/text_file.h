@@ -11,6 +11,10 @@ namespace rankine {
 // Without leading and trailing spaces, tabs and line ends.
 std::string_view trim(std::string_view text);
 
+// Length of the longest start of `text` that is UTF-8 (RFC 3629: no overlong forms, no surrogates) without
+// NUL.
+std::size_t utf8_prefix(std::string_view text);
+
 // Checks that text is UTF-8 (RFC 3629: no overlong forms, no surrogates) without NUL, and returns it without
 // a byte order mark. Throws DataError "name:line: ..." that says what else it may be (UTF-16, or an 8-bit
 // encoding).
