@@ -55,10 +55,12 @@ void check_model(const RunConfig& config, Checker& c) {
   c.check(!model.new_model || model.method == Method::full, "new_model", "needs method: full");
   c.check(model.task_type != TaskType::autoencoder || model.method == Method::full, "task_type",
           "autoencoder needs method: full");
-  if (model.method != Method::full) return;
-  for (const Field<RunConfig>& field : table_of<RunConfig>())
-    c.check(!field.info.lora_only || !c.given(field.info.key), field.info.key,
-            "has no effect with method: full; remove it");
+  for (const Field<RunConfig>& field : table_of<RunConfig>()) {
+    if (has_effect(field.info, config) || !c.given(field.info.key)) continue;
+    const bool by_method = field.info.lora_only && model.method == Method::full;
+    c.fail(field.info.key, join("has no effect with ", by_method ? "method: full" : "task_type: ",
+                                by_method ? "" : name_of(model.task_type), "; remove it"));
+  }
 }
 
 void check_levels(Checker& c, const std::string& name, const std::vector<std::int64_t>& channel_mult) {
@@ -125,6 +127,16 @@ void check_adapter(const RunConfig& config, Checker& c) {
           "lora_conv_alpha", "has no effect while lora_conv_rank is 0");
 }
 
+void check_text(const RunConfig& config, Checker& c) {
+  c.check(!config.text.chat_template || !config.text.custom_template, "custom_template",
+          join("conflicts with chat_template on ", c.place("chat_template"), "; keep one"));
+  c.check(!config.text.validation_data || config.data.validation_split == 0, "validation_data",
+          join("conflicts with validation_split on ", c.place("validation_split"), "; keep one"));
+  c.check(config.adapter.lora_init != LoraInit::pissa || !config.adapter.init_lora, "lora_init",
+          join("pissa conflicts with init_lora on ", c.place("init_lora"),
+               "; an adapter that goes on has its start"));
+}
+
 void check_objective(const RunConfig& config, Checker& c) {
   const ObjectiveSection& objective = config.objective;
   c.check(objective.min_timestep < objective.max_timestep, given_of(c, "min_timestep", "max_timestep"),
@@ -146,8 +158,10 @@ void check_run_config(const RunConfig& config, Reader& reader) {
   Checker checker(reader);
   check_required(config, checker);
   check_model(config, checker);
-  if (config.model.new_model) check_new_model(*config.model.new_model, checker);
+  if (config.model.new_model && config.model.task_type != TaskType::text_generation)
+    check_new_model(*config.model.new_model, checker);
   check_data(config, checker);
+  check_text(config, checker);
   check_adapter(config, checker);
   check_objective(config, checker);
 }

@@ -78,7 +78,7 @@ std::string to_yaml(const RunConfig& config) {
   std::string out = "# The effective configuration of a run: every key with the value it had.\n";
   std::string section;
   for (const Field<RunConfig>& field : table_of<RunConfig>()) {
-    if (field.info.lora_only && config.model.method == Method::full) continue;
+    if (!has_effect(field.info, config)) continue;
     if (field.section != section) {
       section = field.section;
       out += join("\n# ", section, "\n");
@@ -94,7 +94,7 @@ std::string to_yaml(const RunConfig& config) {
 std::vector<std::pair<std::string, std::string>> to_key_values(const RunConfig& config) {
   std::vector<std::pair<std::string, std::string>> out;
   for (const Field<RunConfig>& field : table_of<RunConfig>()) {
-    if (field.info.lora_only && config.model.method == Method::full) continue;
+    if (!has_effect(field.info, config)) continue;
     const Json value = field.value(config);
     if (!is_unset(field, value)) out.emplace_back(field.info.key, inline_yaml(value));
   }

@@ -17,6 +17,9 @@ enum class LossType { mse, huber, smooth_l1 };
 enum class SaveDtype { fp16, bf16, fp32 };
 enum class ComputeDtype { automatic, fp32, fp16, bf16 };
 enum class Sampler { ddim, euler, euler_a, dpmpp_2m };
+enum class Truncation { prompt, drop, fail };
+enum class LoraInit { standard, pissa };
+enum class BaseQuantisation { none, nf4, q8_0, q4_0 };
 
 // EnumNames<E>::value: every name of E as written in the run file, with its value.
 template <class E>
@@ -81,6 +84,24 @@ struct EnumNames<Sampler> {
                                                 {"euler", Sampler::euler},
                                                 {"euler_a", Sampler::euler_a},
                                                 {"dpmpp_2m", Sampler::dpmpp_2m}}};
+};
+
+template <>
+struct EnumNames<Truncation> {
+  static constexpr NameTable<Truncation, 3> value{
+      {{"prompt", Truncation::prompt}, {"drop", Truncation::drop}, {"fail", Truncation::fail}}};
+};
+template <>
+struct EnumNames<LoraInit> {
+  static constexpr NameTable<LoraInit, 2> value{
+      {{"standard", LoraInit::standard}, {"pissa", LoraInit::pissa}}};
+};
+template <>
+struct EnumNames<BaseQuantisation> {
+  static constexpr NameTable<BaseQuantisation, 4> value{{{"none", BaseQuantisation::none},
+                                                         {"nf4", BaseQuantisation::nf4},
+                                                         {"q8_0", BaseQuantisation::q8_0},
+                                                         {"q4_0", BaseQuantisation::q4_0}}};
 };
 
 // The name of `e` as written in the run file.

@@ -31,6 +31,7 @@ enum class TextForm {
 
 // What is said about a key. Ranges hold for numbers, for every number of a list, and for both sides of a
 // size.
+enum class KeyOf : std::uint8_t { every_task, picture_task, text_task };
 struct FieldInfo {
   std::string_view key;
   std::string_view doc;
@@ -46,8 +47,12 @@ struct FieldInfo {
   std::vector<std::string> texts = {};     // the only allowed texts, when not empty
   TextForm form = TextForm::any;
   bool required = false;
-  bool lora_only = false;  // means nothing with method: full, where it is an error
+  bool lora_only = false;        // means nothing with method: full, where it is an error
+  KeyOf of = KeyOf::every_task;  // means nothing to other tasks, where it is an error
 };
+
+// Whether a key means anything in this run.
+bool has_effect(const FieldInfo& info, const RunConfig& config);
 
 // Where a key was given, and in which layer; a later layer replaces an earlier one.
 enum class Layer { preset, file, override_ };
@@ -103,6 +108,10 @@ inline constexpr bool kHasTable<NewVae> = true;
 template <>
 inline constexpr bool kHasTable<NewTextEncoder> = true;
 template <>
+inline constexpr bool kHasTable<NewDecoder> = true;
+template <>
+inline constexpr bool kHasTable<CustomTemplate> = true;
+template <>
 const Table<RunConfig>& table_of();
 template <>
 const Table<SamplePrompt>& table_of();
@@ -114,10 +123,15 @@ template <>
 const Table<NewVae>& table_of();
 template <>
 const Table<NewTextEncoder>& table_of();
+template <>
+const Table<NewDecoder>& table_of();
+template <>
+const Table<CustomTemplate>& table_of();
 
 // The parts of table_of<RunConfig>(), in order.
 Table<RunConfig> model_fields();
 Table<RunConfig> data_fields();
+Table<RunConfig> text_fields();
 Table<RunConfig> adapter_fields();
 Table<RunConfig> optim_fields();
 Table<RunConfig> objective_fields();

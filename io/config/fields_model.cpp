@@ -9,8 +9,10 @@ Table<RunConfig> model_fields() {
   return {
       field<RunConfig>(
           {.key = "base_model",
-           .doc = "The model to train on: a single safetensors or ckpt file, or a diffusers folder. "
-                  "Required unless new_model is given.",
+           .doc = "The model to train on. Pictures: a single safetensors or ckpt file, or a diffusers "
+                  "folder. Text: a "
+                  "Hugging Face folder, a GGUF file, or a GGML file of 2023. Required unless new_model is "
+                  "given.",
            .known_as = "model pretrained_model_name_or_path pretrained_model model_path checkpoint",
            .form = TextForm::path},
           in, &S::base_model),
@@ -18,12 +20,14 @@ Table<RunConfig> model_fields() {
                         .doc = "A VAE file to use instead of the one in base_model.",
                         .not_set = "the VAE of base_model",
                         .known_as = "vae_path",
-                        .form = TextForm::path},
+                        .form = TextForm::path,
+                        .of = KeyOf::picture_task},
                        in, &S::vae),
       field<RunConfig>(
           {.key = "tokenizer",
-           .doc = "The merges file of the CLIP tokenizer, when it is not found beside base_model.",
-           .not_set = "looked for beside base_model",
+           .doc = "The vocabulary, when base_model does not bring it: CLIP's merges file; tokenizer.model, "
+                  "tokenizer.json or their folder for a language model.",
+           .not_set = "the model's own, or looked for beside base_model",
            .known_as = "tokenizer_path merges",
            .form = TextForm::path},
           in, &S::tokenizer),
@@ -44,6 +48,41 @@ Table<RunConfig> model_fields() {
                   "A key left out has its default; {} takes them all.",
            .not_set = "training starts from base_model"},
           in, &S::new_model),
+      field<RunConfig>(
+          {.key = "quantise_base",
+           .doc = "Round the frozen matrices of a float model to blocks while loading; nf4 is that of "
+                  "QLoRA, with double quantisation. Files that are quantised stay as they are.",
+           .known_as = "load_in_4bit quantization quantize",
+           .lora_only = true,
+           .of = KeyOf::text_task},
+          in, &S::quantise_base),
+      field<RunConfig>({.key = "rope_theta",
+                        .doc = "Base of the rotary embedding, where the file lacks it or is wrong.",
+                        .not_set = "as the file says; 10000 for GGML files",
+                        .known_as = "rope_freq_base",
+                        .min = 1,
+                        .max = 1e12,
+                        .above_min = true,
+                        .of = KeyOf::text_task},
+                       in, &S::rope_theta),
+      field<RunConfig>(
+          {.key = "norm_eps",
+           .doc = "Epsilon of the norms, where the file lacks it: LLaMA 1 has 1e-6, LLaMA 2 1e-5.",
+           .not_set = "as the file says; 1e-5 for GGML files",
+           .known_as = "rms_norm_eps",
+           .min = 0,
+           .max = 1,
+           .above_min = true,
+           .of = KeyOf::text_task},
+          in, &S::norm_eps),
+      field<RunConfig>({.key = "context_length",
+                        .doc = "Longest text the model was made for, where the file lacks it.",
+                        .unit = "tokens",
+                        .not_set = "as the file says; 2048 for GGML files",
+                        .min = 8,
+                        .max = 16777216,
+                        .of = KeyOf::text_task},
+                       in, &S::context_length),
   };
 }
 
@@ -60,6 +99,8 @@ const Table<NewModel>& table_of() {
       field<NewModel>({.key = "unet", .doc = "The denoising network."}, &NewModel::unet),
       field<NewModel>({.key = "vae", .doc = "The autoencoder."}, &NewModel::vae),
       field<NewModel>({.key = "text_encoder", .doc = "The CLIP text encoder."}, &NewModel::text_encoder),
+      field<NewModel>({.key = "decoder", .doc = "A language model, for task_type: text-generation."},
+                      &NewModel::decoder),
   };
   return table;
 }
@@ -133,6 +174,36 @@ const Table<NewTextEncoder>& table_of() {
       field<S>({.key = "layers", .doc = "Transformer layers.", .min = 1, .max = 64}, &S::layers),
       field<S>({.key = "heads", .doc = "Attention heads; must divide width.", .min = 1, .max = 64},
                &S::heads),
+  };
+  return table;
+}
+
+template <>
+const Table<NewDecoder>& table_of() {
+  using S = NewDecoder;
+  static const Table<NewDecoder> table = {
+      field<S>({.key = "vocab",
+                .doc = "Rows of the embedding; at least those of the vocabulary.",
+                .min = 3,
+                .max = 1e6},
+               &S::vocab),
+      field<S>({.key = "width", .doc = "Hidden size.", .min = 8, .max = 16384, .multiple_of = 8}, &S::width),
+      field<S>({.key = "mlp", .doc = "Intermediate size.", .min = 8, .max = 65536, .multiple_of = 8},
+               &S::mlp),
+      field<S>({.key = "layers", .doc = "Transformer layers.", .min = 1, .max = 256}, &S::layers),
+      field<S>({.key = "heads", .doc = "Attention heads; must divide width.", .min = 1, .max = 256},
+               &S::heads),
+      field<S>({.key = "kv_heads", .doc = "Key heads; must divide heads.", .min = 1, .max = 256},
+               &S::kv_heads),
+      field<S>({.key = "context", .doc = "Longest text.", .unit = "tokens", .min = 8, .max = 1e6},
+               &S::context),
+      field<S>({.key = "rope_theta",
+                .doc = "Base of the rotary embedding.",
+                .min = 1,
+                .max = 1e12,
+                .above_min = true},
+               &S::rope_theta),
+      field<S>({.key = "tied_head", .doc = "Use the embedding as output matrix."}, &S::tied_head),
   };
   return table;
 }

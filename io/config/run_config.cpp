@@ -149,6 +149,7 @@ const Table<RunConfig>& table_of() {
     };
     add("Model", model_fields());
     add("Data", data_fields());
+    add("Text", text_fields());
     add("Adapter", adapter_fields());
     add("Optimisation", optim_fields());
     add("Objective", objective_fields());
@@ -157,6 +158,12 @@ const Table<RunConfig>& table_of() {
     return all;
   }();
   return table;
+}
+
+bool has_effect(const FieldInfo& info, const RunConfig& config) {
+  const bool text = config.model.task_type == TaskType::text_generation;
+  if (info.lora_only && config.model.method == Method::full) return false;
+  return info.of == KeyOf::every_task || text == (info.of == KeyOf::text_task);
 }
 
 std::int64_t Warmup::steps_of(std::int64_t total_steps) const {

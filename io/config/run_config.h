@@ -84,22 +84,39 @@ struct NewTextEncoder {
   std::int64_t heads = 2;
   bool operator==(const NewTextEncoder&) const = default;
 };
+struct NewDecoder {
+  std::int64_t vocab = 512;
+  std::int64_t width = 128;
+  std::int64_t mlp = 352;
+  std::int64_t layers = 4;
+  std::int64_t heads = 4;
+  std::int64_t kv_heads = 4;
+  std::int64_t context = 512;
+  double rope_theta = 10000;
+  bool tied_head = false;
+  bool operator==(const NewDecoder&) const = default;
+};
 struct NewModel {
   std::int64_t norm_groups = 32;
   NewUnet unet;
   NewVae vae;
   NewTextEncoder text_encoder;
+  NewDecoder decoder;
   bool operator==(const NewModel&) const = default;
 };
 
 struct ModelSection {
   std::string base_model;                // required unless new_model is given
   std::optional<std::string> vae;        // other VAE than the one in base_model
-  std::optional<std::string> tokenizer;  // CLIP merges file
+  std::optional<std::string> tokenizer;  // CLIP merges file, or a language model's vocabulary
   TaskType task_type = TaskType::text_to_image;
   Method method = Method::lora;
   std::optional<std::string> preset;
   std::optional<NewModel> new_model;
+  BaseQuantisation quantise_base = BaseQuantisation::none;
+  std::optional<double> rope_theta;  // not set: as the model file says
+  std::optional<double> norm_eps;
+  std::optional<std::int64_t> context_length;  // tokens
   bool operator==(const ModelSection&) const = default;
 };
 
@@ -133,6 +150,34 @@ struct DataSection {
   bool operator==(const DataSection&) const = default;
 };
 
+// A chat template of the user's own; places in braces as in io/dataset/chat_template.h.
+struct CustomTemplate {
+  std::string begin = "{bos?}";  // once, at the start
+  std::string system;            // where there is a system text
+  std::string user = "{user}";
+  std::string assistant = "{assistant}";
+  std::string stop;  // token that ends an answer; empty: the vocabulary's end of text
+  bool operator==(const CustomTemplate&) const = default;
+};
+
+struct TextSection {
+  std::optional<std::string> chat_template;  // not set: chosen by the model
+  std::optional<CustomTemplate> custom_template;
+  std::optional<std::string> system_prompt;  // for rows without one of their own
+  std::int64_t max_length = 1024;            // tokens
+  Truncation truncation = Truncation::prompt;
+  bool packing = false;
+  bool train_on_prompt = false;
+  bool train_on_history = true;  // all answers of a conversation, not the last alone
+  std::optional<std::string> instruction_key, input_key, output_key;
+  std::optional<std::string> validation_data;
+  std::int64_t max_new_tokens = 128;
+  double temperature = 0;  // 0: greedy
+  double top_p = 1;
+  std::int64_t top_k = 0;  // 0: off
+  bool operator==(const TextSection&) const = default;
+};
+
 struct AdapterSection {
   std::int64_t lora_rank = 8;
   std::optional<double> lora_alpha;  // not set: lora_rank
@@ -142,6 +187,8 @@ struct AdapterSection {
   double lora_rank_dropout = 0;
   double lora_module_dropout = 0;
   bool use_rslora = false;
+  bool use_dora = false;
+  LoraInit lora_init = LoraInit::standard;
   double lora_plus_ratio = 1;
   bool train_text_encoder = false;
   std::optional<double> text_encoder_lr;  // not set: learning_rate
@@ -212,6 +259,7 @@ struct MachineSection {
 struct RunConfig {
   ModelSection model;
   DataSection data;
+  TextSection text;
   AdapterSection adapter;
   OptimSection optim;
   ObjectiveSection objective;

@@ -21,4 +21,13 @@ inline std::size_t utf8_length(std::string_view s) {
   return overlong || outside ? 0 : length;
 }
 
+inline bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t n = utf8_length(text);
+    if (n == 0) return false;
+    text.remove_prefix(n);
+  }
+  return true;
+}
+
 }  // namespace rankine

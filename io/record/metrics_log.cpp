@@ -22,7 +22,7 @@ constexpr const char* kFixedKeys[] = {"v",
                                       "lr",
                                       "grad_norm",
                                       "seconds",
-                                      "images_per_second",
+                                      "samples_per_second",
                                       "memory_bytes",
                                       "peak_memory_bytes"};
 
@@ -58,7 +58,7 @@ std::optional<StepMetrics> parse_line(std::string_view line) {
   m.learning_rate = real(object, "lr");
   m.grad_norm = real(object, "grad_norm");
   m.seconds = real(object, "seconds");
-  m.images_per_second = real(object, "images_per_second");
+  m.samples_per_second = real(object, "samples_per_second");
   m.memory_bytes = bytes(object, "memory_bytes");
   m.peak_memory_bytes = bytes(object, "peak_memory_bytes");
   for (const auto& [key, value] : object.items())
@@ -107,7 +107,7 @@ std::string to_json_line(const StepMetrics& m) {
   Json object{{"v", kMetricsVersion},           {"step", m.step},
               {"epoch", number(m.epoch)},       {"loss", number(m.loss)},
               {"lr", number(m.learning_rate)},  {"grad_norm", number(m.grad_norm)},
-              {"seconds", number(m.seconds)},   {"images_per_second", number(m.images_per_second)},
+              {"seconds", number(m.seconds)},   {"samples_per_second", number(m.samples_per_second)},
               {"memory_bytes", m.memory_bytes}, {"peak_memory_bytes", m.peak_memory_bytes}};
   for (const auto& [key, value] : m.extra) {
     require<std::logic_error>(!is_fixed(key), "metrics: ", key, " is a fixed key, not an extra one");

@@ -21,7 +21,7 @@ struct StepMetrics {
   double learning_rate = 0;
   double grad_norm = 0;  // before clipping
   double seconds = 0;    // wall time of this step
-  double images_per_second = 0;
+  double samples_per_second = 0;
   std::uint64_t memory_bytes = 0;       // in use on the device
   std::uint64_t peak_memory_bytes = 0;  // since the start
   std::vector<std::pair<std::string, double>>

@@ -54,7 +54,7 @@ std::string progress_line(const Progress& p, std::size_t width) {
   parts.push_back({"loss " + format_compact(p.loss), 9});
   parts.push_back({print("lr %.2e", p.learning_rate), 2});
   parts.push_back({"grad " + format_compact(p.grad_norm), 1});
-  parts.push_back({print("%.2f img/s", p.images_per_second), 5});
+  parts.push_back({print("%.2f %s/s", p.samples_per_second, p.unit.c_str()), 5});
   parts.push_back({memory_text(p), 3});
   parts.push_back({"eta " + format_duration(remaining_seconds(p)), 9});
   std::string line = joined(parts);

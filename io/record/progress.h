@@ -12,8 +12,9 @@ struct Progress {
   std::int64_t epoch = 0;  // from 1; 0: not shown
   std::int64_t epochs = 0;
   double seconds_per_step = 0;  // a moving median; 0: not known yet
-  double images_per_second = 0;
-  double loss = 0;  // a moving average
+  double samples_per_second = 0;
+  std::string unit = "img";  // of them
+  double loss = 0;           // a moving average
   double learning_rate = 0;
   double grad_norm = 0;
   std::uint64_t memory_bytes = 0;

@@ -183,7 +183,7 @@ std::string report_charts(const ReportData& data) {
   if (data.metrics.empty()) return "";
   const auto& metrics = data.metrics;
   const Points norm = points_of(metrics, [](const StepMetrics& m) { return m.grad_norm; });
-  const Points speed = points_of(metrics, [](const StepMetrics& m) { return m.images_per_second; });
+  const Points speed = points_of(metrics, [](const StepMetrics& m) { return m.samples_per_second; });
   std::string body = loss_chart(data);
   body += render_chart({"Learning rate",
                         "step",
@@ -198,7 +198,7 @@ std::string report_charts(const ReportData& data) {
                         true});
   body += render_chart({"Speed",
                         "step",
-                        "images per second",
+                        "pictures or trained tokens per second",
                         {{"each step", "raw", speed}, {"smoothed", "smooth", smoothed(speed)}},
                         true});
   body += memory_chart(data);

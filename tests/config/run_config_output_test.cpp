@@ -44,6 +44,16 @@ train_text_encoder: true
 lora_conv_rank: 4
 lora_conv_alpha: 0.5
 )"));
+  expect_same_after_echo(parse(R"(task_type: text-generation
+custom_template: {begin: "{bos?}", user: "Q: {user}\n", assistant: "A: {assistant}", stop: "<|end|>"}
+target_modules: [all-linear]
+use_dora: true
+packing: true
+truncation: drop
+quantise_base: nf4
+rope_theta: 5e5
+validation_data: held.jsonl
+)"));
   for (const Preset& preset : presets()) expect_same_after_echo(parse(join("preset: ", preset.name, "\n")));
   expect_same_after_echo(
       parse_run_config("method: full\ntrain_data_dir: d\noutput_dir: o\nnew_model: {unet: {channel_mult: [1, "
@@ -53,9 +63,14 @@ lora_conv_alpha: 0.5
 
 TEST(RunConfigOutputTest, TheEchoHasEveryKey) {
   const std::string yaml = to_yaml(parse(""));
-  for (const auto& field : table_of<RunConfig>()) {
-    if (field.value(parse("")).is_null()) continue;
-    EXPECT_NE(yaml.find(join("\n", field.info.key, ": ")), std::string::npos) << field.info.key;
+  for (const char* task : {"text-to-image", "text-generation"}) {
+    const RunConfig config = parse(join("task_type: ", task, "\n"));
+    const std::string text = to_yaml(config);
+    for (const auto& field : table_of<RunConfig>()) {
+      if (field.value(config).is_null()) continue;
+      const bool there = text.find(join("\n", field.info.key, ": ")) != std::string::npos;
+      EXPECT_EQ(there, has_effect(field.info, config)) << field.info.key;
+    }
   }
   EXPECT_NE(yaml.find("\nlearning_rate: 1.0e-4\n"), std::string::npos);
 }

@@ -28,7 +28,7 @@ StepMetrics metrics_of(std::int64_t step) {
   m.learning_rate = 1e-4;
   m.grad_norm = 0.3;
   m.seconds = 0.25;
-  m.images_per_second = 16;
+  m.samples_per_second = 16;
   m.memory_bytes = 6'000'000'000;
   m.peak_memory_bytes = 7'000'000'000;
   return m;
@@ -63,7 +63,7 @@ TEST(MetricsLogTest, ReadsBackExactlyWhatWasWritten) {
   EXPECT_EQ(all[0].loss, 0.1 + 0.2);
   EXPECT_EQ(all[0].epoch, m.epoch);
   EXPECT_EQ(all[0].learning_rate, 1e-4);
-  EXPECT_EQ(all[0].images_per_second, 16);
+  EXPECT_EQ(all[0].samples_per_second, 16);
   EXPECT_EQ(all[0].peak_memory_bytes, 7'000'000'000U);
   EXPECT_EQ(all[0].extra, m.extra);
 }
@@ -71,7 +71,7 @@ TEST(MetricsLogTest, ReadsBackExactlyWhatWasWritten) {
 TEST(MetricsLogTest, TheLineHasFixedKeysInOrder) {
   EXPECT_EQ(to_json_line(metrics_of(2)),
             R"({"v":1,"step":2,"epoch":0.2,"loss":0.5,"lr":0.0001,"grad_norm":0.3,"seconds":0.25,)"
-            R"("images_per_second":16.0,"memory_bytes":6000000000,"peak_memory_bytes":7000000000})");
+            R"("samples_per_second":16.0,"memory_bytes":6000000000,"peak_memory_bytes":7000000000})");
   StepMetrics clash = metrics_of(1);
   clash.extra = {{"lr", 1}};
   EXPECT_THROW(to_json_line(clash), std::logic_error);

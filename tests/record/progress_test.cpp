@@ -17,7 +17,7 @@ Progress some_progress() {
   p.epoch = 2;
   p.epochs = 10;
   p.seconds_per_step = 0.85;
-  p.images_per_second = 4.7;
+  p.samples_per_second = 4.7;
   p.loss = 0.12341;
   p.learning_rate = 9.8e-5;
   p.grad_norm = 0.43;

@@ -34,7 +34,7 @@ ReportData some_data(const std::string& text) {
     m.loss = 0.1 + 1.0 / step;
     m.learning_rate = 1e-4 * (1 - step / 300.0);
     m.grad_norm = 0.5;
-    m.images_per_second = 4;
+    m.samples_per_second = 4;
     m.memory_bytes = 5ULL << 30;
     m.peak_memory_bytes = 6ULL << 30;
     data.metrics.push_back(m);
