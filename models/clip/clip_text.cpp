@@ -173,13 +173,12 @@ std::int64_t extent(const TensorSource& source, const std::string& name, std::si
 }  // namespace
 
 ClipTextConfig detect_clip(const TensorSource& source, const std::string& prefix, ClipNaming naming) {
-  const bool hf = naming == ClipNaming::hugging_face;
-  const std::string tokens =
-      prefix + (hf ? "text_model.embeddings.token_embedding.weight" : "token_embedding.weight");
-  const std::string positions =
-      prefix + (hf ? "text_model.embeddings.position_embedding.weight" : "positional_embedding");
+  const bool hf = naming != ClipNaming::open_clip;
+  const std::string body = prefix + (naming == ClipNaming::hugging_face ? "text_model." : "");
+  const std::string tokens = body + (hf ? "embeddings.token_embedding.weight" : "token_embedding.weight");
+  const std::string positions = body + (hf ? "embeddings.position_embedding.weight" : "positional_embedding");
   const auto layer = [&](int i) {
-    return prefix + (hf ? "text_model.encoder.layers." : "transformer.resblocks.") + std::to_string(i);
+    return body + (hf ? "encoder.layers." : "transformer.resblocks.") + std::to_string(i);
   };
   ClipTextConfig k;
   k.vocab = extent(source, tokens, 0);

@@ -24,8 +24,8 @@ struct ClipTextConfig {
   static ClipTextConfig big_g();  // 32 layers of 1280, erf GELU, projection 1280
 };
 
-// Which of the two spellings a file uses under `prefix`.
-enum class ClipNaming : std::uint8_t { hugging_face, open_clip };
+// Which spelling a file uses under `prefix`; early_hugging_face (first SD 1.x files) has no "text_model.".
+enum class ClipNaming : std::uint8_t { hugging_face, early_hugging_face, open_clip };
 // Reads sizes off the file. Heads are width / 64; the OpenAI spelling means quick GELU, OpenCLIP's the exact
 // one.
 ClipTextConfig detect_clip(const TensorSource& source, const std::string& prefix, ClipNaming naming);

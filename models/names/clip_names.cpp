@@ -5,6 +5,13 @@
 
 namespace rankine {
 
+Naming early_clip_naming(std::string prefix) {
+  return [prefix = std::move(prefix)](const Weight& w) -> WeightOrigin {
+    static const std::string kBody = "text_model.";
+    return {prefix + (w.path().starts_with(kBody) ? w.path().substr(kBody.size()) : w.path())};
+  };
+}
+
 Naming open_clip_naming(std::string prefix) {
   return [prefix = std::move(prefix)](const Weight& w) -> WeightOrigin {
     const std::string& path = w.path();

@@ -19,6 +19,9 @@ Naming diffusers_unet_naming(const UNetConfig& config, std::string prefix = "");
 // LDM VAE names -> diffusers; `source` decides between the new and old attention spellings.
 Naming diffusers_vae_naming(const TensorSource& source, int levels);
 
+// Hugging Face CLIP text names -> those of the first SD 1.x files, without "text_model.".
+Naming early_clip_naming(std::string prefix);
+
 // Hugging Face CLIP text names -> OpenCLIP names under `prefix` (in_proj split, text_projection transposed).
 Naming open_clip_naming(std::string prefix);
 

@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/matmul/matmul.h"
 #include "kernels/random/random.h"
+#include "models/nn/principal.h"
 
 namespace rankine {
 namespace {
@@ -12,6 +14,14 @@ Shape stacked(std::int64_t rows, const Shape& row) {
   std::vector<std::int64_t> dims{rows};
   dims.insert(dims.end(), row.dims().begin(), row.dims().end());
   return Shape(std::span<const std::int64_t>(dims));
+}
+
+// drop(x), one stream per sample: a mask does not depend on how samples share micro-batches.
+void drop_samples(const Context& c, Tensor& y, const Tensor& x, std::uint32_t purpose, float p) {
+  for (std::int64_t n = 0; n < x.dim(0); ++n) {
+    Tensor to = y.slice(n, n + 1);
+    dropout(c, to, x.slice(n, n + 1), c.random(purpose, static_cast<std::uint32_t>(n)), p);
+  }
 }
 
 }  // namespace
@@ -27,10 +37,17 @@ LoraSet::LoraSet(std::string layer, Shape down_row) : layer_(std::move(layer)) {
 
 void LoraSet::add(std::string name, int output, std::int64_t out_features, const LoraSpec& spec) {
   require<ConfigError>(spec.rank >= 1, "lora: rank of ", name, " must be at least 1, got ", spec.rank);
-  require<Error>(members_.empty() || members_.front().spec.dropout == spec.dropout, "lora: members of ",
-                 layer_, " must share their dropout");
-  LoraMember m{std::move(name), output, spec, total_rank_, {}};
+  const bool linear = down_.shape.rank() == 2;
+  require<ConfigError>(linear || (!spec.dora && spec.init == LoraInit::kaiming && spec.dropout.input == 0),
+                       "lora: ", name, " is a convolution, which has no DoRA, PiSSA or input dropout");
+  require<ConfigError>(!spec.dora || spec.init == LoraInit::kaiming, "lora: ", name,
+                       " asks for DoRA and PiSSA; only one of them");
+  require<Error>(members_.empty() || (members_.front().spec.dropout == spec.dropout &&
+                                      members_.front().spec.init == spec.init),
+                 "lora: members of ", layer_, " must share their dropout and init");
+  LoraMember m{std::move(name), output, spec, total_rank_, {}, {}, {}, {}};
   m.up = {m.name + ".lora_up", Shape{out_features, spec.rank}, spec.up_group, {}, {}};
+  if (spec.dora) m.magnitude = {m.name + ".magnitude", Shape{out_features}, spec.magnitude_group, {}, {}};
   members_.push_back(std::move(m));
   total_rank_ += spec.rank;
   down_.shape = down_.shape.with_dim(0, total_rank_);
@@ -39,17 +56,48 @@ void LoraSet::add(std::string name, int output, std::int64_t out_features, const
 
 std::vector<Param*> LoraSet::params() {
   std::vector<Param*> all{&down_};
-  for (LoraMember& m : members_) all.push_back(&m.up);
+  for (LoraMember& m : members_) {
+    all.push_back(&m.up);
+    if (m.spec.dora) all.push_back(&m.magnitude);
+  }
   return all;
 }
 
-void LoraSet::init(const Context& c, std::uint64_t seed) {
+void LoraSet::init(const Context& c, std::uint64_t seed, std::span<const Weight> frozen) {
   const float bound = 1.0F / std::sqrt(static_cast<float>(down_.shape.numel() / down_.shape[0]));
+  if (pissa()) initial_down_ = Tensor(c.memory(), down_.shape, DType::f32, Account::adapters, "pissa down");
   for (LoraMember& m : members_) {
+    const bool needs_weight = m.spec.dora || pissa();
+    if (needs_weight && static_cast<std::size_t>(m.output) >= frozen.size())
+      throw std::logic_error("lora: " + m.name + " starts from its weight, which init did not get");
+    if (pissa()) {
+      init_pissa(c, seed, frozen[m.output].value(), m);
+      continue;
+    }
     Tensor rows = down_value(m);
     fill_uniform(c, rows, RandomStream{seed, purpose(m.name), 0, 0}, -bound, bound);
     fill(c, m.up.value, 0);
+    if (m.spec.dora) copy(c, m.magnitude.value, m.norm.base(c, frozen[m.output].value()));
   }
+}
+
+void LoraSet::init_pissa(const Context& c, std::uint64_t seed, const Tensor& w, LoraMember& m) {
+  const std::string name = m.name + ".pissa";
+  const PrincipalParts parts = principal_parts(c, w, {m.spec.rank, m.spec.pissa_iterations, seed, name});
+  m.initial_up = Tensor(c.memory(), m.up.shape, DType::f32, Account::adapters, "pissa up");
+  Tensor rows = down_value(m), initial_rows = initial_down(m);
+  if (!c.planning()) {
+    const std::int64_t rank = m.spec.rank, in = rows.dim(1), out = m.up.shape[0];
+    for (std::int64_t r = 0; r < rank; ++r) {
+      const double root = std::sqrt(parts.values[r] / static_cast<double>(m.spec.scale()));
+      for (std::int64_t k = 0; k < in; ++k)
+        rows.data<float>()[r * in + k] = static_cast<float>(root * parts.right[r * in + k]);
+      for (std::int64_t o = 0; o < out; ++o)
+        m.up.value.data<float>()[o * rank + r] = static_cast<float>(root * parts.left[r * out + o]);
+    }
+  }
+  copy(c, initial_rows, rows);
+  copy(c, m.initial_up, m.up.value);
 }
 
 bool LoraSet::active(const Context& c) const {
@@ -63,10 +111,7 @@ void LoraSet::apply_dropout(const Context& c, Tensor& s) const {
   const LoraDropout& drop = members_.front().spec.dropout;
   if (!c.training || (drop.neuron == 0 && drop.rank == 0)) return;
   const std::int64_t samples = s.dim(0);
-  for (std::int64_t n = 0; n < samples && drop.neuron > 0; ++n) {
-    Tensor row = s.slice(n, n + 1);
-    dropout(c, row, row, c.random(purpose(layer_ + ".dropout"), static_cast<std::uint32_t>(n)), drop.neuron);
-  }
+  if (drop.neuron > 0) drop_samples(c, s, s, purpose(layer_ + ".dropout"), drop.neuron);
   if (drop.rank > 0) {
     Tensor mask = c.empty({samples, total_rank_}, "rank mask");
     fill(c, mask, 1);
@@ -79,6 +124,25 @@ void LoraSet::apply_dropout(const Context& c, Tensor& s) const {
   }
 }
 
+void LoraSet::apply_input_dropout(const Context& c, Tensor& y, const Tensor& x) const {
+  drop_samples(c, y, x, purpose(layer_ + ".input_dropout"), members_.front().spec.dropout.input);
+}
+
+Tensor LoraSet::dropped_input(const Context& c, const Tensor& x) const {
+  if (!drops_input(c)) return x;
+  Tensor dropped = c.like(x, "lora dropped input");
+  apply_input_dropout(c, dropped, x);
+  return dropped;
+}
+
+Tensor LoraSet::initial_middle(const Context& c, const Tensor& x) const {
+  if (!initial_down_.defined())
+    throw std::logic_error("lora: pissa of " + layer_ + " is used before init gave it its frozen pair");
+  Tensor s0 = c.empty(x.shape().with_dim(-1, total_rank_), "pissa middle");
+  lowrank_middle(c, s0, x, initial_down_);
+  return s0;
+}
+
 LowRankTerm LoraSet::term(const Tensor& s, const LoraMember& m) const {
   return {s, m.first, m.up.value, strength_ * m.spec.scale()};
 }
@@ -87,6 +151,30 @@ void LoraSet::append_terms(std::vector<LowRankTerm>& terms, const Tensor& s, int
   for (const LoraMember& m : members_) {
     if (m.output == output) terms.push_back(term(s, m));
   }
+}
+
+void LoraSet::append_initial_terms(std::vector<LowRankTerm>& terms, const Tensor& s0, int output) const {
+  for (const LoraMember& m : members_) {
+    if (m.output == output) terms.push_back({s0, m.first, m.initial_up, -strength_ * m.spec.scale()});
+  }
+}
+
+LowRankTerm LoraSet::initial_adjoint(const Context& c, const Tensor& dy, const LoraMember& m) const {
+  Tensor ds0 = c.empty(dy.shape().with_dim(-1, m.spec.rank), "pissa dS");
+  linear_adjoint(c, ds0, dy, m.initial_up, Write::overwrite);
+  return {ds0, 0, initial_down(m), -strength_ * m.spec.scale()};
+}
+
+Tensor LoraSet::inverse_norm(const Context& c, const Tensor& w, LoraMember& m) const {
+  return m.norm.inverse(c, w, {down_value(m), m.up.value, strength_ * m.spec.scale()});
+}
+
+Tensor LoraSet::dora_factor(const Context& c, const Tensor& w, LoraMember& m) const {
+  Tensor factor = c.empty(m.magnitude.shape, "dora factor");
+  copy(c, factor, m.magnitude.value);
+  if (strength_ != 1) lerp(c, factor, m.norm.base(c, w), 1 - strength_);
+  multiply(c, factor, factor, inverse_norm(c, w, m));
+  return factor;
 }
 
 }  // namespace rankine

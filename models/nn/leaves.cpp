@@ -44,18 +44,51 @@ Tensor Geglu::backward(const Context& c, const Tensor& dy) {
   return dx;
 }
 
-Tensor AttentionCore::forward(const Context& c, const Tensor& q, const Tensor& k, const Tensor& v) {
+Tensor Swiglu::forward(const Context& c, const Tensor& gate, const Tensor& up) {
+  Tensor y = c.like(gate, "swiglu");
+  swiglu_forward(c, y, gate, up);
+  save(c, this, "swiglu", Saved{gate, up});
+  return y;
+}
+
+Swiglu::Grads Swiglu::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, "swiglu");
+  Grads g{c.like(s.gate, "d gate"), c.like(s.up, "d up")};
+  swiglu_backward(c, g.dgate, g.dup, dy, s.gate, s.up);
+  return g;
+}
+
+Tensor FusedSwiglu::forward(const Context& c, const Tensor& x) {
+  Tensor y = c.empty(x.shape().with_dim(-1, x.cols() / 2), "swiglu");
+  swiglu_forward(c, y, x);
+  save(c, this, "swiglu", Saved{x});
+  return y;
+}
+
+Tensor FusedSwiglu::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, "swiglu");
+  Tensor dx = c.like(s.x, "dx");
+  swiglu_backward(c, dx, dy, s.x);
+  return dx;
+}
+
+Tensor AttentionCore::forward(const Context& c, const Tensor& q, const Tensor& k, const Tensor& v,
+                              const Tensor& visible) {
   Tensor o = c.like(q, "attention");
   Tensor lse = c.empty({q.dim(0), spec.heads, q.dim(1)}, "attention lse");
-  attention_forward(c, o, lse, q, k, v, spec);
-  save(c, this, "attention", Saved{q, k, v, o, lse});
+  AttentionSpec seen = spec;
+  seen.visible = visible;
+  attention_forward(c, o, lse, q, k, v, seen);
+  save(c, this, "attention", Saved{q, k, v, o, lse, visible});
   return o;
 }
 
 AttentionCore::Grads AttentionCore::backward(const Context& c, const Tensor& d_o) {
   const Saved s = restore<Saved>(c, this, "attention");
   Grads g{c.like(s.q, "dq"), c.like(s.k, "dk"), c.like(s.v, "dv")};
-  attention_backward(c, {g.dq, g.dk, g.dv}, d_o, {s.q, s.k, s.v, s.o, s.lse}, spec);
+  AttentionSpec seen = spec;
+  seen.visible = s.visible;
+  attention_backward(c, {g.dq, g.dk, g.dv}, d_o, {s.q, s.k, s.v, s.o, s.lse}, seen);
   return g;
 }
 

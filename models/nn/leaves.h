@@ -39,10 +39,35 @@ struct Geglu {
   };
 };
 
-// softmax(scale q kᵀ) v by blocks: q (N, Tq, C), k, v (N, Tk, C) -> (N, Tq, C).
+// silu(gate) * up, of two tensors (..., F) or of one (..., 2F) = [gate | up]  (Shazeer 2020).
+struct Swiglu {
+  Tensor forward(const Context& c, const Tensor& gate, const Tensor& up);
+  struct Grads {
+    Tensor dgate, dup;
+  };
+  Grads backward(const Context& c, const Tensor& dy);
+
+ private:
+  struct Saved {
+    Tensor gate, up;
+  };
+};
+struct FusedSwiglu {
+  Tensor forward(const Context& c, const Tensor& x);
+  Tensor backward(const Context& c, const Tensor& dy);
+
+ private:
+  struct Saved {
+    Tensor x;
+  };
+};
+
+// softmax(scale q kᵀ) v by blocks: q (N, Tq, C), k, v (N, Tk, C) -> (N, Tq, C). `visible` as in
+// kernels/attention/attention.h; undefined: what spec says alone.
 struct AttentionCore {
   AttentionSpec spec;
-  Tensor forward(const Context& c, const Tensor& q, const Tensor& k, const Tensor& v);
+  Tensor forward(const Context& c, const Tensor& q, const Tensor& k, const Tensor& v,
+                 const Tensor& visible = {});
   struct Grads {
     Tensor dq, dk, dv;
   };
@@ -50,7 +75,7 @@ struct AttentionCore {
 
  private:
   struct Saved {
-    Tensor q, k, v, o, lse;
+    Tensor q, k, v, o, lse, visible;
   };
 };
 

@@ -31,6 +31,10 @@ bool SharedLinear::needs_input() const {
   return false;
 }
 
+void SharedLinear::init_adapters(const Context& c, std::uint64_t seed) {
+  for (const auto& set : adapters_) set->init(c, seed, weights_);
+}
+
 std::vector<LoraSet*> SharedLinear::active_sets(const Context& c) {
   std::vector<LoraSet*> sets;
   for (const auto& set : adapters_) {
@@ -39,24 +43,63 @@ std::vector<LoraSet*> SharedLinear::active_sets(const Context& c) {
   return sets;
 }
 
+SharedLinear::Dora SharedLinear::dora_of(const std::vector<LoraSet*>& sets, int output) const {
+  Dora dora;
+  int members = 0;
+  for (LoraSet* set : sets) {
+    for (LoraMember& m : set->members()) {
+      if (m.output != output) continue;
+      ++members;
+      if (m.spec.dora) dora = {set, &m};
+    }
+  }
+  require<Error>(!dora.member || members == 1, "dora: ", outputs_[output].path,
+                 " has another adapter besides; the norm of their sum is not defined");
+  require<Error>(!dora.member || !weights_[output].trained(), "dora: ", outputs_[output].path,
+                 " is trained in full");
+  return dora;
+}
+
+// y holds W x + s B A x; leaves m / n ⊙ y + b there and keeps y as it was.
+void SharedLinear::scale_rows(const Context& c, Tensor& y, int output, const Dora& dora, Saved& saved) {
+  const Tensor plain = y, &w = weights_[output].value();
+  saved.factors[output] = dora.set->dora_factor(c, w, *dora.member);
+  saved.inverse[output] = dora.set->inverse_norm(c, w, *dora.member);
+  saved.plain[output] = plain;
+  y = c.like(plain, outputs_[output].path);
+  const std::int64_t features = outputs_[output].features;
+  Tensor rows = y.reshape({1, y.rows(), features});
+  copy(c, y, plain);
+  multiply_per_sample(c, rows, saved.factors[output].reshape({1, features}));
+  if (outputs_[output].bias) add_per_sample(c, rows, biases_[output].value().reshape({1, features}));
+}
+
 std::vector<Tensor> SharedLinear::forward(const Context& c, const Tensor& x) {
   const std::vector<LoraSet*> sets = active_sets(c);
-  std::vector<Tensor> middles;
+  const std::vector<Tensor> none(outputs_.size());
+  Saved saved{x, {}, none, none, none};
+  std::vector<Tensor> initial_middles;
   for (LoraSet* set : sets) {
     Tensor s = c.empty(x.shape().with_dim(-1, set->total_rank()), "lora middle");
-    lowrank_middle(c, s, x, set->down().value);
+    lowrank_middle(c, s, set->dropped_input(c, x), set->down().value);
     set->apply_dropout(c, s);
-    middles.push_back(s);
+    saved.middles.push_back(s);
+    initial_middles.push_back(set->pissa() ? set->initial_middle(c, x) : Tensor());
   }
   std::vector<Tensor> ys;
   for (int i = 0; i < outputs(); ++i) {
     std::vector<LowRankTerm> terms;
-    for (std::size_t k = 0; k < sets.size(); ++k) sets[k]->append_terms(terms, middles[k], i);
+    for (std::size_t k = 0; k < sets.size(); ++k) {
+      sets[k]->append_terms(terms, saved.middles[k], i);
+      if (sets[k]->pissa()) sets[k]->append_initial_terms(terms, initial_middles[k], i);
+    }
+    const Dora dora = dora_of(sets, i);
     Tensor y = c.empty(x.shape().with_dim(-1, outputs_[i].features), outputs_[i].path);
-    lowrank_linear_forward(c, y, x, weights_[i].value(), biases_[i].value(), terms);
+    lowrank_linear_forward(c, y, x, weights_[i].value(), dora.member ? Tensor() : biases_[i].value(), terms);
+    if (dora.member) scale_rows(c, y, i, dora, saved);
     ys.push_back(y);
   }
-  if (needs_input()) save(c, this, outputs_[0].path, Saved{x, std::move(middles)});
+  if (needs_input()) save(c, this, outputs_[0].path, std::move(saved));
   return ys;
 }
 
@@ -67,17 +110,45 @@ void SharedLinear::weight_gradients(const Context& c, const std::vector<Tensor>&
   }
 }
 
+// Adds the gradient of m and returns that of the product before its rows were scaled.
+Tensor SharedLinear::dora_backward(const Context& c, const Tensor& dy, int output, const Saved& saved) {
+  const std::int64_t features = outputs_[output].features;
+  Tensor product = c.like(dy, "dora dy y"), sums = c.empty({features}, "dora dm");
+  multiply(c, product, dy, saved.plain[output]);
+  fill(c, sums, 0);
+  add_column_sums(c, sums, product);
+  multiply(c, sums, sums, saved.inverse[output]);
+  Tensor& dm = dora_of(active_sets(c), output).member->magnitude.grad;
+  add(c, dm, dm, sums);
+  copy(c, product, dy);
+  Tensor rows = product.reshape({1, product.rows(), features});
+  multiply_per_sample(c, rows, saved.factors[output].reshape({1, features}));
+  return product;
+}
+
 void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& dys,
                                   const std::vector<Tensor>& dmiddles, Tensor& dx, Write write) {
   // The low-rank part of every output sits in the shared dS, so it joins the product of the last output only.
   std::vector<LowRankTerm> terms;
   const std::vector<LoraSet*> sets = active_sets(c);
-  for (std::size_t k = 0; k < sets.size(); ++k)
-    terms.push_back({dmiddles[k], 0, sets[k]->down().value, 1.0F});
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    if (!sets[k]->drops_input(c)) terms.push_back({dmiddles[k], 0, sets[k]->down().value, 1.0F});
+    if (!sets[k]->pissa()) continue;
+    for (const LoraMember& m : sets[k]->members())
+      terms.push_back(sets[k]->initial_adjoint(c, dys[m.output], m));
+  }
   for (int i = 0; i < outputs(); ++i) {
     const bool last = i + 1 == outputs();
     lowrank_linear_adjoint(c, dx, dys[i], weights_[i].value(), last ? terms : std::vector<LowRankTerm>{},
                            i == 0 ? write : Write::accumulate);
+  }
+  // What went through the mask of the input has to come back through it before it joins the rest.
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    if (!sets[k]->drops_input(c)) continue;
+    Tensor dropped = c.like(dx, "lora dropped dx");
+    linear_adjoint(c, dropped, dmiddles[k], sets[k]->down().value, Write::overwrite);
+    sets[k]->apply_input_dropout(c, dropped, dropped);
+    add(c, dx, dx, dropped);
   }
 }
 
@@ -92,13 +163,16 @@ void SharedLinear::backward_into(const Context& c, const std::vector<Tensor>& dy
 }
 
 void SharedLinear::run_backward(const Context& c, const std::vector<Tensor>& dys, Tensor* dx, Write write) {
-  std::vector<Tensor> dmiddles;
+  std::vector<Tensor> dmiddles, dproducts = dys;
   if (needs_input()) {
     const Saved saved = restore<Saved>(c, this, outputs_[0].path);
-    dmiddles = adapter_gradients(c, dys, saved);
+    for (int i = 0; i < outputs(); ++i) {
+      if (saved.plain[i].defined()) dproducts[i] = dora_backward(c, dys[i], i, saved);
+    }
+    dmiddles = adapter_gradients(c, dproducts, saved);
     weight_gradients(c, dys, saved.x);
   }
-  if (dx) input_gradient(c, dys, dmiddles, *dx, write);
+  if (dx) input_gradient(c, dproducts, dmiddles, *dx, write);
 }
 
 std::vector<Tensor> SharedLinear::adapter_gradients(const Context& c, const std::vector<Tensor>& dys,
@@ -111,7 +185,7 @@ std::vector<Tensor> SharedLinear::adapter_gradients(const Context& c, const std:
       lowrank_up_backward(c, {ds, m.up.grad}, dys[m.output], sets[k]->term(saved.middles[k], m));
     }
     sets[k]->apply_dropout(c, ds);
-    lowrank_down_grad(c, sets[k]->down().grad, ds, saved.x);
+    lowrank_down_grad(c, sets[k]->down().grad, ds, sets[k]->dropped_input(c, saved.x));
     dmiddles.push_back(ds);
   }
   return dmiddles;

@@ -35,12 +35,21 @@ class SharedLinear {
   FileLayout layout() const { return layout_; }
   const Weight& weight(int output) const { return weights_[output]; }
   LoraSets& adapters() { return adapters_; }
+  // LoraSet::init of every adapter, with the frozen weights that DoRA and PiSSA start from.
+  void init_adapters(const Context& c, std::uint64_t seed);
   void visit(ModelVisitor& v);
 
  private:
   struct Saved {
     Tensor x;
     std::vector<Tensor> middles;  // one per active adapter set, dropout applied
+    std::vector<Tensor> plain;    // one per output; of DoRA: y before factor and bias, else undefined
+    std::vector<Tensor> factors;  // one per output; of DoRA: m / n
+    std::vector<Tensor> inverse;  // one per output; of DoRA: 1 / n
+  };
+  struct Dora {
+    LoraSet* set = nullptr;
+    LoraMember* member = nullptr;  // null: the output has none
   };
   bool needs_input() const;
   void run_backward(const Context& c, const std::vector<Tensor>& dys, Tensor* dx, Write write);
@@ -49,6 +58,9 @@ class SharedLinear {
                       Tensor& dx, Write write);
   void weight_gradients(const Context& c, const std::vector<Tensor>& dys, const Tensor& x);
   std::vector<LoraSet*> active_sets(const Context& c);
+  Dora dora_of(const std::vector<LoraSet*>& sets, int output) const;
+  void scale_rows(const Context& c, Tensor& y, int output, const Dora& dora, Saved& saved);
+  Tensor dora_backward(const Context& c, const Tensor& dy, int output, const Saved& saved);
 
   std::int64_t in_;
   std::vector<LinearOutput> outputs_;

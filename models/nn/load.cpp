@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/core/block_formats.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/random/random.h"
 
@@ -11,13 +12,6 @@ namespace {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   return Shape(std::span<const std::int64_t>(shape)).to_string();
-}
-
-DType memory_dtype(const Weight& w, FileDType file) {
-  if (w.kind() == WeightKind::vector) return DType::f32;
-  if (file == FileDType::f16) return DType::f16;
-  if (file == FileDType::bf16) return DType::bf16;
-  return DType::f32;
 }
 
 // True when a file tensor of `found` shape holds the weight's elements, a 1×1 convolution standing for a
@@ -72,9 +66,7 @@ std::vector<std::int64_t> file_shape(const Weight& w) {
 
 std::vector<float> to_file_order(const Tensor& value, FileLayout layout) {
   TensorInfo info;
-  info.dtype = value.dtype() == DType::f16    ? FileDType::f16
-               : value.dtype() == DType::bf16 ? FileDType::bf16
-                                              : FileDType::f32;
+  info.dtype = file_dtype(value.dtype());
   info.shape = {value.numel()};
   info.bytes = {static_cast<const std::byte*>(value.raw()), value.bytes()};
   std::vector<float> memory(static_cast<std::size_t>(value.numel()));
@@ -90,34 +82,82 @@ std::vector<float> to_file_order(const Tensor& value, FileLayout layout) {
   return out;
 }
 
+DType WeightLoader::dtype_for(const Weight& w, const WeightOrigin& origin, FileDType file) const {
+  if (w.kind() == WeightKind::vector) return DType::f32;
+  const DType in_file = memory_dtype(file).value_or(DType::f32);
+  if (is_block(in_file)) {
+    // Blocks run along rows of the file: they cannot be transposed or permuted.
+    const bool as_it_lies = w.layout() != FileLayout::conv && !origin.transposed;
+    return as_it_lies && w.shape().cols() % block_of(in_file).elements == 0 ? in_file : DType::f32;
+  }
+  if (!options_.quantise || w.shape().rank() != 2) return in_file;
+  const DType wanted = options_.quantise(w).value_or(in_file);
+  return w.shape().cols() % block_of(wanted).elements == 0 ? wanted : in_file;
+}
+
+bool WeightLoader::can_map(const Weight& w, const WeightOrigin& origin, const TensorInfo& info,
+                           DType dtype) const {
+  if (!options_.mapped || w.kind() != WeightKind::matrix || w.layout() == FileLayout::conv ||
+      origin.transposed)
+    return false;
+  if (info.bytes.empty() || memory_dtype(info.dtype) != dtype) return false;
+  const std::byte* at = info.bytes.data() + origin.part * bytes_of(dtype, w.shape().numel());
+  return is_block(dtype) || reinterpret_cast<std::uintptr_t>(at) % size_of(dtype) == 0;
+}
+
+Tensor WeightLoader::map(const Weight& w, const WeightOrigin& origin, const TensorInfo& info,
+                         DType dtype) const {
+  const std::size_t bytes = bytes_of(dtype, w.shape().numel());
+  return Tensor::on(c_.memory(), w.shape(), dtype,
+                    {info.bytes.subspan(origin.part * bytes, bytes), options_.mapped}, w.path());
+}
+
+void WeightLoader::fill_from(Tensor& value, const Weight& w, const WeightOrigin& origin,
+                             const TensorInfo& listed) const {
+  const TensorBytes loaded = source_.load(origin.name);
+  TensorInfo info = listed;
+  info.bytes = loaded.bytes;
+  const std::size_t bytes = bytes_of(value.dtype(), w.shape().numel());
+  auto* to = static_cast<std::byte*>(value.raw());
+  if (memory_dtype(info.dtype) == value.dtype() && w.layout() != FileLayout::conv && !origin.transposed) {
+    std::memcpy(to, info.bytes.data() + origin.part * bytes, bytes);
+    return;
+  }
+  // In the file's order as raw halves, or decoded to fp32.
+  std::vector<float> decoded;
+  const std::byte* from = nullptr;
+  if (value.dtype() == DType::f32 || is_block(value.dtype())) {
+    decoded.resize(static_cast<std::size_t>(info.numel()));
+    read_as_float(info, decoded);
+    from = reinterpret_cast<const std::byte*>(decoded.data() + origin.part * w.shape().numel());
+  } else {
+    from = info.bytes.data() + origin.part * bytes;
+  }
+  if (is_block(value.dtype())) {
+    const auto count = static_cast<std::size_t>(w.shape().numel());
+    encode_blocks(value.dtype(), {reinterpret_cast<const float*>(from), count}, to);
+  } else if (w.layout() == FileLayout::conv) {
+    reorder_conv(from, to, w.shape(), size_of(value.dtype()));
+  } else if (origin.transposed) {
+    transpose(from, to, w.shape(), size_of(value.dtype()));
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
+
 void WeightLoader::weight(Weight& w) {
   const WeightOrigin origin = naming_(w);
   const TensorInfo& info = source_.at(origin.name);
   require<DataError>(shape_fits(w, origin, info.shape), source_.describe(), ": ", origin.name, " has shape ",
                      shape_text(info.shape), ", expected ", shape_text(file_shape(w)),
                      origin.parts > 1 ? " times " + std::to_string(origin.parts) + " rows" : "");
-  Tensor value(c_.memory(), w.shape(), memory_dtype(w, info.dtype), Account::weights, w.path());
-  if (!c_.planning()) {
-    // The part of the file in its own order, as raw halves or decoded to fp32.
-    const std::size_t size = size_of(value.dtype());
-    const std::size_t count = static_cast<std::size_t>(w.shape().numel());
-    std::vector<float> decoded;
-    const std::byte* from = nullptr;
-    if (value.dtype() == DType::f32) {
-      decoded.resize(static_cast<std::size_t>(info.numel()));
-      read_as_float(info, decoded);
-      from = reinterpret_cast<const std::byte*>(decoded.data()) + origin.part * count * size;
-    } else {
-      from = info.bytes.data() + origin.part * count * size;
-    }
-    auto* to = static_cast<std::byte*>(value.raw());
-    if (w.layout() == FileLayout::conv)
-      reorder_conv(from, to, w.shape(), size);
-    else if (origin.transposed)
-      transpose(from, to, w.shape(), size);
-    else
-      std::memcpy(to, from, count * size);
+  const DType dtype = dtype_for(w, origin, info.dtype);
+  if (can_map(w, origin, info, dtype)) {
+    w.set_value(map(w, origin, info, dtype));
+    return;
   }
+  Tensor value(c_.memory(), w.shape(), dtype, Account::weights, w.path());
+  if (!c_.planning()) fill_from(value, w, origin, info);
   w.set_value(std::move(value));
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <optional>
 
 #include "io/formats/tensor_source.h"
 #include "models/nn/weight.h"
@@ -17,11 +19,20 @@ struct WeightOrigin {
 using Naming = std::function<WeightOrigin(const Weight&)>;
 Naming prefixed(std::string prefix);  // name = prefix + path
 
-// Gives every weight of `model` its value. Matrices stay in the file's float type (f64 and 8-bit floats
-// become f32); vectors become fp32. On a plan device memory is accounted and nothing is read. Throws
+struct LoadOptions {
+  // When set, this source's bytes stay mapped and become the weight where they can be used as they lie: the
+  // matrix has its memory type and order in the file, and numbers are aligned. Else they are copied.
+  std::shared_ptr<const TensorSource> mapped = nullptr;
+  // The block type that a float matrix is rounded to while loading; nothing: as in the file.
+  std::function<std::optional<DType>(const Weight&)> quantise = nullptr;
+};
+
+// Gives every weight of `model` its value. Matrices stay in the file's float or block type (f64 and 8-bit
+// floats become f32); vectors become fp32. On a plan device memory is accounted and nothing is read. Throws
 // DataError naming file, tensor, expected and found shape.
 template <class Model>
-void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming);
+void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming,
+                  const LoadOptions& options = {});
 
 // Random weights for a model made from nothing: matrices U(±1/sqrt(fan_in)), gains 1, biases 0, and 0 for the
 // paths that `is_zero` names (the last layer of each residual branch, as the reference models start).
@@ -35,14 +46,20 @@ std::vector<std::int64_t> file_shape(const Weight& w);
 
 class WeightLoader final : public ModelVisitor {
  public:
-  WeightLoader(const Context& c, const TensorSource& source, const Naming& naming)
-      : c_(c), source_(source), naming_(naming) {}
+  WeightLoader(const Context& c, const TensorSource& source, const Naming& naming, const LoadOptions& options)
+      : c_(c), source_(source), naming_(naming), options_(options) {}
   void weight(Weight& w) override;
 
  private:
+  DType dtype_for(const Weight& w, const WeightOrigin& origin, FileDType file) const;
+  bool can_map(const Weight& w, const WeightOrigin& origin, const TensorInfo& info, DType dtype) const;
+  Tensor map(const Weight& w, const WeightOrigin& origin, const TensorInfo& info, DType dtype) const;
+  void fill_from(Tensor& value, const Weight& w, const WeightOrigin& origin, const TensorInfo& info) const;
+
   const Context& c_;
   const TensorSource& source_;
   const Naming& naming_;
+  const LoadOptions& options_;
 };
 
 class WeightInitialiser final : public ModelVisitor {
@@ -60,8 +77,9 @@ class WeightInitialiser final : public ModelVisitor {
 };
 
 template <class Model>
-void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming) {
-  WeightLoader loader(c, source, naming);
+void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming,
+                  const LoadOptions& options) {
+  WeightLoader loader(c, source, naming, options);
   model.visit(loader);
 }
 

@@ -31,6 +31,32 @@ Tensor LayerNorm::backward(const Context& c, const Tensor& dy) {
   return dx;
 }
 
+RmsNorm::RmsNorm(std::string path, std::int64_t channels, float eps)
+    : path_(std::move(path)),
+      channels_(channels),
+      eps_(eps),
+      gain_(path_ + ".weight", {channels}, WeightKind::vector) {}
+
+void RmsNorm::visit(ModelVisitor& v) { v.weight(gain_); }
+
+Tensor RmsNorm::forward(const Context& c, const Tensor& x) {
+  const Tensor rows = x.reshape(rows_of(x));
+  Tensor y = c.like(rows, path_);
+  Tensor rstd = c.empty({rows.dim(0)}, "rms norm statistics");
+  rms_norm_forward(c, y, rstd, rows, gain_.value(), eps_);
+  save(c, this, path_, Saved{rows, rstd});
+  return y.reshape(x.shape());
+}
+
+Tensor RmsNorm::backward(const Context& c, const Tensor& dy) {
+  const Saved s = restore<Saved>(c, this, path_);
+  const Tensor drows = dy.reshape(s.x.shape());
+  if (gain_.trained()) rms_norm_param_grad(c, gain_.grad(), drows, s.x, s.rstd);
+  Tensor dx = c.like(s.x, "dx");
+  rms_norm_backward(c, dx, drows, s.x, s.rstd, gain_.value());
+  return dx.reshape(dy.shape());
+}
+
 GroupNorm::GroupNorm(std::string path, std::int64_t channels, GroupNormSpec spec)
     : path_(std::move(path)),
       spec_(spec),

@@ -1,4 +1,4 @@
-// Normalisation layers. Both keep their input and the statistics of its rows or groups.
+// Normalisation layers. All keep their input and the statistics of its rows or groups.
 #pragma once
 
 #include "kernels/norm/norm.h"
@@ -20,6 +20,26 @@ class LayerNorm {
   std::string path_;
   float eps_;
   Weight gain_, bias_;
+};
+
+// y = x / sqrt(mean(x²) + eps) * gain over the last dimension (Zhang & Sennrich 2019). On x (..., H · D) with
+// channels D it normalises each head by itself.
+class RmsNorm {
+ public:
+  RmsNorm(std::string path, std::int64_t channels, float eps);
+  Tensor forward(const Context& c, const Tensor& x);
+  Tensor backward(const Context& c, const Tensor& dy);
+  void visit(ModelVisitor& v);
+
+ private:
+  struct Saved {
+    Tensor x, rstd;
+  };
+  Shape rows_of(const Tensor& x) const { return {x.numel() / channels_, channels_}; }
+  std::string path_;
+  std::int64_t channels_;
+  float eps_;
+  Weight gain_;
 };
 
 // With NormThen::silu the activation that always follows in a residual block is part of the layer.

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "io/formats/safetensors.h"
+#include "io/formats/open_source.h"
 #include "models/names/names.h"
 
 namespace rankine {
@@ -44,7 +44,9 @@ SdFamily family_of(const UNetConfig& unet) {
 
 SdTextEncoder encoder(const std::shared_ptr<const TensorSource>& source, const std::string& prefix,
                       ClipNaming naming, ClipWant want, std::int32_t pad) {
-  const Naming names = naming == ClipNaming::hugging_face ? prefixed(prefix) : open_clip_naming(prefix);
+  const Naming names = naming == ClipNaming::hugging_face         ? prefixed(prefix)
+                       : naming == ClipNaming::early_hugging_face ? early_clip_naming(prefix)
+                                                                  : open_clip_naming(prefix);
   return {detect_clip(*source, prefix, naming), {source, names}, want, pad};
 }
 
@@ -65,9 +67,7 @@ void find_text_encoders(SdCheckpoint& k, const std::shared_ptr<const TensorSourc
   } else if (file->contains(hf + "text_model.embeddings.token_embedding.weight")) {
     k.text_encoders.push_back(encoder(file, hf, ClipNaming::hugging_face, kLastNormed, -1));
   } else if (file->contains(hf + "embeddings.token_embedding.weight")) {
-    throw DataError(join(file->describe(),
-                         ": the text encoder uses the early names without \"text_model.\"; convert the ",
-                         "file with its keys renamed to ", hf, "text_model.…"));
+    k.text_encoders.push_back(encoder(file, hf, ClipNaming::early_hugging_face, kLastNormed, -1));
   } else {
     throw DataError(join(file->describe(), ": no text encoder found under ", hf, " or ", open));
   }
@@ -87,7 +87,7 @@ int number_in(const TensorSource& source, const char* key, int fallback, int low
 }
 
 SdCheckpoint open_single_file(const fs::path& path) {
-  const auto file = std::make_shared<const SafetensorsFile>(path);
+  const auto file = open_tensor_source(path);
   require<DataError>(file->contains(std::string(kUnet) + "input_blocks.0.0.weight"), path.string(),
                      ": not a Stable Diffusion checkpoint: no key \"", kUnet, "input_blocks.0.0.weight\"");
   require<DataError>(!file->contains("conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias"),
@@ -117,17 +117,6 @@ nlohmann::json read_json(const fs::path& path) {
   } catch (const nlohmann::json::exception& e) {
     throw DataError(join(path.string(), ": not valid JSON: ", e.what()));
   }
-}
-
-std::shared_ptr<const TensorSource> open_component(const fs::path& folder, const char* stem) {
-  for (const std::string& name :
-       {std::string(stem) + ".safetensors", std::string(stem) + ".fp16.safetensors"}) {
-    if (fs::exists(folder / name)) return std::make_shared<const SafetensorsFile>(folder / name);
-  }
-  const fs::path index = folder / (std::string(stem) + ".safetensors.index.json");
-  if (fs::exists(index)) return std::make_shared<const ShardedSafetensors>(index);
-  throw DataError(join(folder.string(), ": expected ", stem,
-                       ".safetensors (or its sharded index); .bin files are not read"));
 }
 
 // A field that is one number or one per level.
@@ -169,7 +158,7 @@ UNetConfig unet_from_json(const nlohmann::json& j) {
 }
 
 SdTextEncoder folder_encoder(const fs::path& folder, ClipWant want, std::int32_t pad) {
-  const auto source = open_component(folder, "model");
+  const auto source = open_tensor_source(folder);
   SdTextEncoder e = encoder(source, "", ClipNaming::hugging_face, want, pad);
   const nlohmann::json j = read_json(folder / "config.json");
   e.config.heads = j.value("num_attention_heads", e.config.heads);
@@ -195,7 +184,7 @@ SdCheckpoint open_folder(const fs::path& path) {
   }
   k.family = family_of(k.unet_config);
   apply_family(k);
-  const auto unet = open_component(path / "unet", "diffusion_pytorch_model");
+  const auto unet = open_tensor_source(path / "unet");
   k.unet = {unet, diffusers_unet_naming(k.unet_config)};
   replace_vae(k, path / "vae");
   if (k.family == SdFamily::sdxl) {
@@ -254,8 +243,7 @@ SdCheckpoint published_sizes(SdFamily family) {
 
 void replace_vae(SdCheckpoint& k, const fs::path& path) {
   const bool folder = fs::is_directory(path);
-  const std::shared_ptr<const TensorSource> source = folder ? open_component(path, "diffusion_pytorch_model")
-                                                            : std::make_shared<const SafetensorsFile>(path);
+  const auto source = open_tensor_source(path);
   const bool diffusers = source->contains("encoder.down_blocks.0.resnets.0.conv1.weight");
   if (diffusers) {
     // The same layer counts as LDM, read under its own spelling.
@@ -291,9 +279,6 @@ void replace_vae(SdCheckpoint& k, const fs::path& path) {
 SdCheckpoint open_sd_checkpoint(const fs::path& path) {
   if (fs::is_directory(path)) return open_folder(path);
   require<IoError>(fs::exists(path), path.string(), ": no such file or folder");
-  const std::string extension = path.extension().string();
-  require<DataError>(extension != ".ckpt" && extension != ".pt" && extension != ".bin", path.string(),
-                     ": pickle checkpoints are not read; convert the model to .safetensors");
   return open_single_file(path);
 }
 

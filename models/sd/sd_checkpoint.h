@@ -46,8 +46,9 @@ struct SdCheckpoint {
   std::string merges;     // BPE merges that came with the model; empty when it has none
 };
 
-// `path`: a .safetensors file with the keys of v1-5-pruned, v2-1 or sd_xl_base, or a folder with
-// model_index.json. Throws DataError saying what is missing and what is supported.
+// `path`: a .safetensors or .ckpt file (told by content) with the keys of v1-5-pruned, v2-1 or sd_xl_base,
+// also of the first SD 1.x files; or a folder with model_index.json, its parts as .safetensors or .bin.
+// Throws DataError saying what is missing and what is supported.
 SdCheckpoint open_sd_checkpoint(const std::filesystem::path& path);
 
 // The published sizes of a family without any weights: for plans and benchmarks.

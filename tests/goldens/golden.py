@@ -5,7 +5,6 @@ import zlib
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import Attention, AttnProcessor
 from safetensors.numpy import load_file
 
 SEED = 20240607
@@ -40,6 +39,8 @@ def randomise(model, prefix):
 
 def plain_attention(model):
     """diffusers' own scores start from uninitialised memory times zero, which some PyTorch versions let become NaN."""
+    from diffusers.models.attention_processor import Attention, AttnProcessor
+
     Attention.get_attention_scores = lambda self, q, k, mask=None: (self.scale * q @ k.transpose(1, 2)).softmax(-1)
     model.set_attn_processor(AttnProcessor())
     return model

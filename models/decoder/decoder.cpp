@@ -1,0 +1,87 @@
+#include "models/decoder/decoder.h"
+
+#include <algorithm>
+
+#include "engine/tape/tape.h"
+#include "kernels/embedding/embedding.h"
+#include "models/nn/trained.h"
+
+namespace rankine {
+
+Decoder::Decoder(const DecoderConfig& config, const DecoderNames& names)
+    : config_(config),
+      names_(names),
+      tokens_(names.embed + ".weight", {config.vocab, config.width}, WeightKind::matrix),
+      head_(config, names, &tokens_) {
+  for (int i = 0; i < config.layers; ++i) blocks_.push_back(make_decoder_block(config, names, i));
+  inv_freq_ = rope_inv_freq(config.rope_theta, config.rotary_dims, config.scaling);
+  attention_factor_ = rope_attention_factor(config.scaling);
+}
+
+void Decoder::visit(ModelVisitor& v) {
+  v.weight(tokens_);
+  for (auto& block : blocks_) block->visit(v);
+  head_.visit(v);
+}
+
+Tensor Decoder::angles(const Context& c, const Tensor& positions) {
+  const auto half = static_cast<std::int64_t>(inv_freq_.size());
+  Tensor inv = c.empty({half}, "inverse frequencies");
+  if (!c.planning()) std::copy(inv_freq_.begin(), inv_freq_.end(), inv.data<float>());
+  Tensor table = c.empty({positions.numel(), 2 * half}, "rotary angles");
+  rope_table(c, table, positions.reshape({positions.numel()}), inv, attention_factor_);
+  return table;
+}
+
+// Everything below the first trained weight runs without a tape and is not visited by backward.
+int Decoder::first_trained() {
+  if (tokens_.trained()) return 0;
+  int i = 0;
+  while (i < config_.layers && !has_trained(*blocks_[i])) ++i;
+  return i;
+}
+
+Tensor Decoder::run_block(const Context& c, int layer, const Tensor& x, DecoderSides& sides) {
+  sides.layer = layer;
+  if (!recompute_ || !c.tape()) return blocks_[layer]->forward(c, x, sides);
+  save(c, blocks_[layer].get(), "recompute", SavedInput{x, sides.angles, sides.block_angles, sides.visible});
+  return blocks_[layer]->forward(c.without_tape(), x, sides);
+}
+
+Tensor Decoder::run_block_backward(const Context& c, int layer, const Tensor& dy) {
+  if (recompute_) {
+    const SavedInput s = restore<SavedInput>(c, blocks_[layer].get(), "recompute");
+    blocks_[layer]->forward(c, s.x, {s.angles, s.block_angles, s.visible, nullptr, layer});
+  }
+  return blocks_[layer]->backward(c, dy);
+}
+
+Tensor Decoder::forward(const Context& c, const DecoderInput& in) {
+  const std::int64_t n = in.ids.dim(0), t = in.ids.dim(1);
+  require<ShapeError>(!in.cache || n == 1, "decoder: a key cache holds one sequence, got ", n);
+  Tensor x = c.empty({n, t, config_.width}, "token embedding");
+  embedding_forward(c, x, tokens_.value(), in.ids);
+  if (tokens_.trained()) save(c, this, "token embedding", SavedIds{in.ids});
+  DecoderSides sides;
+  sides.angles = angles(c, in.positions);
+  if (in.block_positions.defined()) sides.block_angles = angles(c, in.block_positions);
+  sides.visible = in.visible;
+  sides.cache = in.cache;
+  const int first = first_trained();
+  for (int i = 0; i < config_.layers; ++i) {
+    x = run_block(i < first ? c.without_tape() : c, i, x, sides);
+  }
+  if (in.cache) in.cache->advance(t);
+  return x;
+}
+
+void Decoder::backward(const Context& c, const Tensor& dhidden) {
+  Tensor d = dhidden;
+  const int first = first_trained();
+  for (int i = config_.layers; i-- > first;) d = run_block_backward(c, i, d);
+  if (!tokens_.trained()) return;
+  const SavedIds s = restore<SavedIds>(c, this, "token embedding");
+  embedding_weight_grad(c, tokens_.grad(), d, s.ids);
+}
+
+}  // namespace rankine
