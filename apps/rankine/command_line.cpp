@@ -39,11 +39,14 @@ class CommandLine {
   void add_plan();
   void add_validate();
   void add_sample();
+  void add_generate();
+  void add_eval();
+  void add_exports();
   void add_score();
   void add_inspect();
   void add_small_commands();
 
-  CLI::App app_{"Trains LoRA adapters and small image models: one YAML file in, one adapter out."};
+  CLI::App app_{"Trains LoRA adapters and small models: one YAML file in, one adapter out."};
   bool quiet_ = false, verbose_ = false, schema_as_markdown_ = false;
   Run run_;
   TrainCommand train_;
@@ -51,6 +54,10 @@ class CommandLine {
   ValidateCommand validate_;
   CacheCommand cache_;
   SampleCommand sample_;
+  GenerateCommand generate_;
+  EvalCommand eval_;
+  ConvertCommand convert_;
+  MergeCommand merge_;
   ScoreCommand score_;
   InspectCommand inspect_;
   DoctorCommand doctor_;
@@ -72,6 +79,9 @@ CommandLine::CommandLine() {
   add_plan();
   add_validate();
   add_sample();
+  add_generate();
+  add_eval();
+  add_exports();
   add_score();
   add_inspect();
   add_small_commands();
@@ -155,6 +165,78 @@ void CommandLine::add_sample() {
   add_json(sub, o.json);
 }
 
+void CommandLine::add_generate() {
+  GenerateCommand& o = generate_;
+  CLI::App* sub =
+      command("generate", "Write text with a language model and an adapter",
+              "  rankine generate medical.yaml --prompt \"What helps against scurvy?\"\n"
+              "  rankine generate medical.yaml --compare --prompts questions.txt\n"
+              "  rankine generate --model llama-2-7b-chat.ggmlv3.q4_0.bin --lora none --prompt Hello",
+              [this](Console& console) { return run_generate(generate_, console); });
+  add_config(sub, o.config, false);
+  sub->add_option("--prompt", o.prompts, "A question; may be given again")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  sub->add_option("--prompts", o.prompts_file, "A text file with a question a line")->type_name("FILE");
+  sub->add_option("--system", o.system, "System text")->type_name("TEXT");
+  sub->add_option("--model", o.model, "Model file or folder, instead of the run's")->type_name("PATH");
+  sub->add_option("--lora", o.lora, "PEFT folder or GGUF adapter, or none; with a run file: the run's own")
+      ->type_name("PATH|none");
+  sub->add_option("--strength", o.strength, "Of the adapter")->type_name("NUMBER")->capture_default_str();
+  sub->add_flag("--compare", o.compare, "Show the base model's answer too");
+  sub->add_option("--max-new-tokens", o.max_new_tokens, "Longest answer")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  sub->add_option("--temperature", o.temperature, "0 takes the likeliest token")
+      ->type_name("NUMBER")
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--top-p", o.top_p, "Draw from the likeliest tokens of this probability together")
+      ->type_name("NUMBER")
+      ->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--top-k", o.top_k, "Draw from so many tokens")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--seed", o.seed, "Of the draws")->type_name("N");
+  add_json(sub, o.json);
+}
+
+void CommandLine::add_eval() {
+  EvalCommand& o = eval_;
+  CLI::App* sub = command("eval", "Score base model and adapter on held-out rows",
+                          "  rankine eval medical.yaml\n  rankine eval medical.yaml --data test.jsonl --json",
+                          [this](Console& console) { return run_eval(eval_, console); });
+  add_config(sub, o.config);
+  sub->add_option("--lora", o.lora, "PEFT folder or GGUF adapter, or none; not given: the run's own")
+      ->type_name("PATH|none");
+  sub->add_option("--data", o.data, "Rows to score, instead of the run's held-out ones")->type_name("PATH");
+  sub->add_option("--answers", o.answers, "Write every question and its answers here (JSON Lines)")
+      ->type_name("FILE");
+  add_json(sub, o.json);
+}
+
+void CommandLine::add_exports() {
+  CLI::App* convert = command("convert", "Write a language model in another container or type",
+                              "  rankine convert models/my-llama my-llama.q4_0.gguf --type q4_0\n"
+                              "  rankine convert llama.ggmlv3.q8_0.bin llama-hf --type f16",
+                              [this](Console& console) { return run_convert(convert_, console); });
+  convert->add_option("model", convert_.model, "A Hugging Face folder, a GGUF file, or a GGML file of 2023")
+      ->required();
+  convert->add_option("out", convert_.out, "NAME.gguf, NAME.bin (ggjt v3), or a folder")->required();
+  convert->add_option("--type", convert_.type, "f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0")
+      ->capture_default_str();
+  CLI::App* merge = command("merge", "Fold a run's adapter into its model, and say what that costs",
+                            "  rankine merge medical.yaml --out medical-merged.gguf --type q8_0",
+                            [this](Console& console) { return run_merge(merge_, console); });
+  add_config(merge, merge_.config);
+  merge->add_option("--lora", merge_.lora, "PEFT folder or GGUF adapter; not given: the run's own")
+      ->type_name("PATH");
+  merge->add_option("--out", merge_.out, "NAME.gguf, NAME.bin (ggjt v3), or a folder")
+      ->type_name("PATH")
+      ->required();
+  merge->add_option("--type", merge_.type, "As for convert")->capture_default_str();
+  add_json(merge, merge_.json);
+}
+
 void CommandLine::add_score() {
   CLI::App* sub = command("score", "Score pictures of the style example: style and colours asked for",
                           "  rankine score out/ --prompts examples/sd-style/held_out.txt",
@@ -175,7 +257,7 @@ void CommandLine::add_inspect() {
       command("inspect", "Say what a model, adapter or checkpoint is and holds",
               "  rankine inspect adapter.safetensors\n  rankine inspect v1-5-pruned.safetensors --json",
               [this](Console& console) { return run_inspect(inspect_, console); });
-  sub->add_option("path", inspect_.path, "A .safetensors file, a diffusers folder, or a checkpoint folder")
+  sub->add_option("path", inspect_.path, "A model or adapter: file or folder; a checkpoint folder")
       ->required();
   add_json(sub, inspect_.json);
 }

@@ -32,6 +32,7 @@ struct ValidateCommand {
   bool json = false;
 };
 int run_validate(const ValidateCommand& command, Console& console);
+int validate_text(const RunConfig& config, const ValidateCommand& command, Console& console);
 
 struct CacheCommand {
   ConfigArgs config;
@@ -57,6 +58,48 @@ struct SampleCommand {
   bool json = false;
 };
 int run_sample(const SampleCommand& command, Console& console);
+
+// What is not set comes from the run file.
+struct GenerateCommand {
+  ConfigArgs config;                 // file empty: `model` is required
+  std::optional<std::string> model;  // instead of the run's
+  std::optional<std::string> lora;   // PEFT folder or GGUF adapter, or "none"; not set: the run's own result
+  double strength = 1;
+  std::vector<std::string> prompts;
+  std::optional<std::string> prompts_file;  // one a line
+  std::string system;
+  std::optional<std::int64_t> max_new_tokens, top_k;
+  std::optional<double> temperature, top_p;
+  std::optional<std::uint64_t> seed;
+  bool compare = false;  // the base model's answer too
+  bool json = false;
+};
+int run_generate(const GenerateCommand& command, Console& console);
+
+struct EvalCommand {
+  ConfigArgs config;
+  std::optional<std::string> lora;     // as of GenerateCommand
+  std::optional<std::string> data;     // instead of the run's held-out rows
+  std::optional<std::string> answers;  // file for every question and its answers
+  bool json = false;
+};
+int run_eval(const EvalCommand& command, Console& console);
+
+// A language model in another container or type.
+struct ConvertCommand {
+  std::string model, out;  // out: X.gguf, X.bin (ggjt), or a folder
+  std::string type = "f16";
+};
+int run_convert(const ConvertCommand& command, Console& console);
+
+// The run's model with its adapter folded in, and what that costs in loss.
+struct MergeCommand {
+  ConfigArgs config;
+  std::optional<std::string> lora;
+  std::string out, type = "f16";
+  bool json = false;
+};
+int run_merge(const MergeCommand& command, Console& console);
 
 struct ScoreCommand {
   std::vector<std::string> pictures;  // a folder, or PNG files

@@ -18,6 +18,7 @@ constexpr std::chrono::milliseconds kBetweenUpdates{100};  // on a terminal
 void ConsoleObserver::on_start(const RunStart& start) {
   if (!start.resumed_from.empty())
     console_.info(fmt::format("Continuing from {}", start.resumed_from.string()));
+  unit_ = start.unit;
   console_.info(fmt::format("Training {} numbers for {} steps", start.parameters, start.max_steps));
 }
 
@@ -37,7 +38,8 @@ void ConsoleObserver::on_step(const StepRecord& r) {
   p.epochs = sizes_.epochs;
   p.epoch = std::min(sizes_.epochs, static_cast<std::int64_t>(std::ceil(r.epoch)));
   p.seconds_per_step = seconds_.median();
-  p.images_per_second = rate_.median();
+  p.samples_per_second = rate_.median();
+  p.unit = unit_;
   p.loss = loss_.value();
   p.learning_rate = r.learning_rate;
   p.grad_norm = r.grad_norm;

@@ -34,6 +34,7 @@ class ConsoleObserver final : public TrainObserver {
   MovingMedian seconds_, rate_;
   MovingAverage loss_;
   std::optional<Clock::time_point> last_line_;
+  std::string unit_;
 };
 
 }  // namespace rankine::app

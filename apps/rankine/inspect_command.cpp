@@ -5,9 +5,10 @@
 
 #include "apps/rankine/commands.h"
 #include "apps/rankine/exit_code.h"
+#include "apps/rankine/inspect_text.h"
 #include "engine/train/checkpoint.h"
 #include "io/formats/adapter_file.h"
-#include "io/formats/safetensors.h"
+#include "io/formats/open_source.h"
 #include "models/sd/stable_diffusion.h"
 
 namespace rankine::app {
@@ -144,14 +145,15 @@ Json inspect_tensors(const TensorSource& source, const std::string& why) {
 
 Json inspect(const fs::path& path) {
   require<IoError>(fs::exists(path), path.string(), ": no such file or folder");
-  if (fs::is_directory(path))
-    return fs::exists(path / "commit.json") ? inspect_checkpoint(path) : inspect_model(path);
-  const SafetensorsFile file(path);
-  if (looks_like_adapter(file)) return inspect_adapter(file);
+  if (fs::is_directory(path) && fs::exists(path / "commit.json")) return inspect_checkpoint(path);
+  if (const auto language = inspect_language_file(path)) return *language;
+  if (fs::is_directory(path)) return inspect_model(path);
+  const auto file = open_tensor_source(path);
+  if (looks_like_adapter(*file)) return inspect_adapter(*file);
   try {
     return inspect_model(path);
   } catch (const DataError& e) {
-    return inspect_tensors(file, e.what());
+    return inspect_tensors(*file, e.what());
   }
 }
 

@@ -6,7 +6,7 @@
 #include "apps/rankine/commands.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/machine.h"
-#include "apps/rankine/run_plan.h"
+#include "apps/rankine/workload.h"
 #include "io/record/progress.h"
 
 namespace rankine::app {
@@ -36,6 +36,7 @@ Json to_json(const RunPlan& plan, const Card& card) {
   for (const BucketPlan& b : plan.buckets) {
     buckets.push_back({{"width", b.size.width},
                        {"height", b.size.height},
+                       {"tokens", b.tokens},
                        {"visits_per_epoch", b.visits},
                        {"batch", b.batch},
                        {"flops", b.micro_step.flops},
@@ -62,7 +63,8 @@ void print_text(const RunPlan& plan, const Card& card) {
   for (const BucketPlan& b : plan.buckets) {
     if (b.micro_step.flops == 0) continue;
     fmt::print("  {:<14}{:>8}{:>8}{:>14.1f}{:>10.3f} s\n",
-               fmt::format("{} x {}", b.size.width, b.size.height),
+               b.tokens > 0 ? fmt::format("{} tokens", b.tokens)
+                            : fmt::format("{} x {}", b.size.width, b.size.height),
                b.visits > 0 ? std::to_string(b.visits) : "-", b.batch, b.micro_step.flops * 1e-9,
                floor_seconds(b.micro_step, card));
   }
@@ -86,15 +88,15 @@ void print_text(const RunPlan& plan, const Card& card) {
 
 int run_plan(const PlanCommand& command, Console& console) {
   const RunConfig config = load_config(command.config);
-  std::unique_ptr<ImageData> data;
-  if (std::filesystem::is_directory(config.data.train_data_dir)) {
-    data = load_data(config);
+  const std::unique_ptr<Workload> workload = make_workload(config);
+  if (std::filesystem::exists(config.data.train_data_dir)) {
+    RunFacts unused;
+    workload->open_data(console, unused);
   } else {
-    console.warn(config.data.train_data_dir +
-                 ": no such folder; planning the configured resolution without pictures");
+    console.warn(config.data.train_data_dir + ": not found; planning the largest shape without the data");
   }
   const Card card = card_named(command.gpu, static_cast<int>(config.machine.threads));
-  const RunPlan plan = plan_run(config, data.get());
+  const RunPlan plan = workload->plan();
   if (command.json) {
     fmt::print("{}\n", to_json(plan, card).dump(2));
   } else {

@@ -1,6 +1,7 @@
 // What a run will need, found by running it on a plan device: nothing is computed, everything is counted.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,17 +16,20 @@ struct PlanPhase {
   std::size_t peak = 0;  // bytes
 };
 
+// Micro-batches of one shape.
 struct BucketPlan {
-  ImageSize size;          // pixels
-  int visits = 0;          // per epoch; 0 when planned without pictures
-  std::int64_t batch = 1;  // pictures of a micro-batch
-  Cost micro_step;         // forward and backward of one
-  std::size_t peak = 0;    // bytes
+  ImageSize size;           // pixels; 0 for text
+  int visits = 0;           // per epoch; 0 when planned without data
+  std::int64_t batch = 1;   // samples of a micro-batch
+  Cost micro_step;          // forward and backward of one
+  std::size_t peak = 0;     // bytes
+  std::int64_t tokens = 0;  // of the micro-batch; 0 for pictures
 };
 
 struct RunPlan {
   std::string model;
-  std::size_t peak = 0;  // bytes: the budget that the run needs
+  std::size_t peak = 0;    // bytes: the budget that the run needs
+  std::size_t mapped = 0;  // bytes of files that are used as they lie, beside the budget
   std::vector<std::pair<std::string, std::size_t>>
       accounts;  // bytes held at that moment, and the gaps between them
   std::vector<PlanPhase> phases;
@@ -33,12 +37,33 @@ struct RunPlan {
   Cost step;                        // one optimizer step of the most expensive bucket
   std::int64_t accumulation = 1;    // micro-batches of a step
   std::int64_t parameters = 0;      // numbers that train
-  std::int64_t max_steps = 0;       // 0: unknown without pictures
+  std::int64_t max_steps = 0;       // 0: unknown without data
 };
 
-// `data` may be null for text-to-image: then one bucket of the configured resolution is planned. Threads
-// count, because each has scratch memory.
-RunPlan plan_run(const RunConfig& config, const ImageData* data);
+// Watches one plan device and notes what each part of the run adds.
+class Ledger {
+ public:
+  Ledger(Runtime& runtime, RunPlan& plan) : memory_(runtime.memory()), cost_(runtime.cost()), plan_(plan) {}
+  void begin();
+  void end(const std::string& name);
+  Cost cost() const { return {cost_.flops(), cost_.bytes()}; }
+  std::size_t peak() const { return memory_.high_water(); }
+
+ private:
+  Memory& memory_;
+  CostMeter& cost_;
+  RunPlan& plan_;
+};
+void add(Cost& sum, const Cost& cost, double times);
+
+// What differs between tasks in a plan of their training.
+struct PlannedParts {
+  std::function<void(Context&)> previews;        // empty: none
+  std::function<Cost(Context&, Ledger&)> steps;  // one optimizer step of the dearest shape; notes all shapes
+};
+// From parameters to update, on a plan device where the model is loaded.
+void plan_training(const Context& c, Task& task, const RunConfig& config, RunPlan& plan,
+                   const PlannedParts& parts);
 
 // Refuses a run that would not fit: ConfigError, or OutOfMemory when the machine has the memory but others
 // hold it.

@@ -2,8 +2,11 @@
 
 #include <fmt/core.h>
 
+#include <map>
+
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "apps/rankine/run_facts.h"
@@ -115,6 +118,51 @@ std::vector<ReportScore> scores_of(const fs::path& run_dir) {
   return scores;
 }
 
+// Of `rankine eval`, where it left eval.json.
+std::vector<ReportScore> text_scores_of(const fs::path& run_dir) {
+  std::ifstream in(run_dir / kEvalFile);
+  if (!in) return {};
+  std::vector<ReportScore> scores;
+  try {
+    const nlohmann::json json = nlohmann::json::parse(in);
+    const bool adapted = json.contains("adapter");
+    const auto add = [&](const char* key, const char* name, const char* meaning, double factor,
+                         const char* unit) {
+      ReportScore score{name,         meaning,
+                        std::nullopt, factor * json.at(adapted ? "adapter" : "base").at(key).get<double>(),
+                        factor > 1,   unit};
+      if (adapted) score.before = factor * json.at("base").at(key).get<double>();
+      scores.push_back(std::move(score));
+    };
+    add("exact_match", "Exact match", "Held-out questions answered word for word", 100, "%");
+    add("token_accuracy", "Token accuracy", "Tokens of the wanted answers that are the likeliest", 100, "%");
+    add("perplexity", "Perplexity", "Of the wanted answers; 1 would be certainty", 1, "");
+  } catch (const nlohmann::json::exception& e) {
+    throw DataError(join((run_dir / kEvalFile).string(), ": not the scores of a run: ", e.what()));
+  }
+  return scores;
+}
+
+// The last answers that previews gave to each prompt.
+ReportTable answers_table(const fs::path& samples) {
+  ReportTable table{"Answers", "The last previews.", {"Question", "Base model", "With the adapter"}, {}};
+  std::map<std::string, fs::path> last;  // by the prompt's number
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(samples, error)) {
+    const std::string name = entry.path().stem().string();
+    if (entry.path().extension() != ".json" || !name.starts_with("step-")) continue;
+    fs::path& known = last[name.substr(name.rfind('-'))];
+    if (known.empty() || known.filename() < entry.path().filename()) known = entry.path();
+  }
+  for (const auto& [number, file] : last) {
+    std::ifstream in(file);
+    const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
+    if (!json.is_object() || !json.contains("question")) continue;
+    table.rows.push_back({json.value("question", ""), json.value("base", ""), json.value("adapter", "")});
+  }
+  return table;
+}
+
 ReportTable operations_table(const std::vector<OperationTime>& operations) {
   ReportTable table;
   table.title = "Slowest operations";
@@ -145,6 +193,7 @@ fs::path write_run_report(const fs::path& run_dir) {
   data.warnings = facts.warnings;
   data.samples = samples_of(config, run_dir / "samples");
   data.scores = scores_of(run_dir);
+  for (ReportScore& score : text_scores_of(run_dir)) data.scores.push_back(std::move(score));
   data.validation_loss = validation_of(facts, data.metrics);
   data.summary = summary_of(facts, data);
   data.timings = facts.timings;
@@ -154,6 +203,8 @@ fs::path write_run_report(const fs::path& run_dir) {
   }
   data.dataset = facts.dataset;
   data.config = config::to_key_values(config);
+  if (ReportTable answers = answers_table(run_dir / "samples"); !answers.rows.empty())
+    data.tables.push_back(std::move(answers));
   if (!facts.operations.empty()) data.tables.push_back(operations_table(facts.operations));
   data.footer = "Rankine " + facts.version;
   const fs::path file = run_dir / "report.html";

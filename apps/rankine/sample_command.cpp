@@ -115,6 +115,7 @@ std::vector<PictureRequest> requests_of(const SampleCommand& command, const RunC
   for (const config::SamplePrompt& p : prompts) {
     requests.push_back(request_of(p, config, side));
     apply_options(requests.back(), command, requests.size() - 1);
+    requests.back().stop = StopFlag(StopSignals::requested());
   }
   return requests;
 }
@@ -166,7 +167,6 @@ int run_sample(const SampleCommand& command, Console& console) {
   std::vector<std::string> prompts;
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < sampling.pictures.size(); ++i) {
-    if (StopSignals::requested()) return StopSignals::exit_code();
     const PictureRequest& request = sampling.pictures[i];
     console.progress(fmt::format("picture {}/{}: {}", i + 1, sampling.pictures.size(), request.prompt));
     images.push_back(generate_picture(c, *model.sd, schedule, request));

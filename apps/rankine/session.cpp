@@ -12,10 +12,6 @@ namespace {
 constexpr double kShareOfAvailable = 0.9;
 
 void require_supported(const RunConfig& config, const std::string& file) {
-  require<ConfigError>(
-      config.model.task_type != config::TaskType::text_generation, file,
-      ": task_type: text-generation is not available yet in this version; it trains text-to-image "
-      "and autoencoder");
   require<ConfigError>(config.machine.device.kind != config::DeviceChoice::Kind::cuda, file,
                        ": device: this version trains on the CPU only; use auto or cpu");
   const config::ComputeDtype dtype = config.machine.compute_dtype;
@@ -81,19 +77,11 @@ RunTask make_task(const RunConfig& config, LoadedModel model, std::unique_ptr<Im
   return out;
 }
 
-std::int64_t steps_of_run(const RunConfig& config, ImageData& data) {
-  if (config.optim.max_steps) return *config.optim.max_steps;
-  // Epochs can differ by a step, so the first guess is moved to the exact border.
-  const std::int64_t epochs = config.optim.epochs.value_or(1);
-  std::int64_t steps = data.steps_per_epoch() * epochs;
-  while (data.epoch_of(steps) < epochs) ++steps;
-  while (steps > 1 && data.epoch_of(steps - 1) >= epochs) --steps;
-  return steps;
-}
-
 std::string result_name(const RunConfig& config) {
   const bool lora = config.model.method == config::Method::lora;
-  return config.output.save_name.value_or(lora ? "adapter" : "model") + ".safetensors";
+  const bool text =
+      config.model.task_type == config::TaskType::text_generation;  // a folder, as PEFT and HF have it
+  return config.output.save_name.value_or(lora ? "adapter" : "model") + (text ? "" : ".safetensors");
 }
 
 TrainOptions train_options(const RunConfig& config, std::int64_t max_steps) {

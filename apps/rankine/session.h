@@ -44,8 +44,6 @@ struct RunTask {
 };
 RunTask make_task(const RunConfig& config, LoadedModel model, std::unique_ptr<ImageData> data);
 
-// max_steps, or the steps that the epochs take.
-std::int64_t steps_of_run(const RunConfig& config, ImageData& data);
 std::string result_name(const RunConfig& config);  // file in output_dir that users load
 TrainOptions train_options(const RunConfig& config, std::int64_t max_steps);
 

@@ -3,15 +3,9 @@
 
 #include <atomic>
 
-#include "engine/core/error.h"
+#include "engine/core/stop_flag.h"
 
 namespace rankine::app {
-
-// Thrown where work was stopped in between and nothing of it is to be kept.
-class Interrupted : public Error {
- public:
-  using Error::Error;
-};
 
 // Installs the handlers for its lifetime. One at a time.
 class StopSignals {

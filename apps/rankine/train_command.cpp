@@ -8,10 +8,9 @@
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/machine.h"
 #include "apps/rankine/run_facts.h"
-#include "apps/rankine/run_plan.h"
 #include "apps/rankine/run_report.h"
-#include "apps/rankine/sample_grid.h"
 #include "apps/rankine/stop_signals.h"
+#include "apps/rankine/workload.h"
 #include "engine/train/run_recorder.h"
 #include "io/files/atomic_write.h"
 #include "io/record/progress.h"
@@ -50,7 +49,10 @@ class FactsObserver final : public TrainObserver {
 class Training {
  public:
   Training(const TrainCommand& command, Console& console)
-      : command_(command), console_(console), config_(load_config(command.config)) {}
+      : command_(command),
+        console_(console),
+        config_(load_config(command.config)),
+        workload_(make_workload(config_)) {}
 
   int execute();
 
@@ -61,7 +63,6 @@ class Training {
   void open_data();
   void plan();
   void load();
-  void fill_cache();
   TrainResult train();
   void finish(const TrainResult& result);
   void record_failure(const std::string& message);
@@ -80,11 +81,11 @@ class Training {
   RunFacts facts_;
   StopSignals signals_;
   std::optional<RunFolder> folder_;
-  std::unique_ptr<ImageData> data_;
+  std::unique_ptr<Workload> workload_;
   std::size_t budget_ = 0;
   std::int64_t max_steps_ = 0, steps_per_epoch_ = 1;
   std::optional<Runtime> runtime_;
-  RunTask run_;
+  std::unique_ptr<Task> task_;
 };
 
 int Training::execute() {
@@ -92,13 +93,13 @@ int Training::execute() {
   facts_.started = utc_now();
   facts_.processor = processor_name();
   require_free_folder();
-  timed("Reading the pictures", [&] { open_data(); });
+  timed("Reading the " + workload_->subject(), [&] { open_data(); });
   timed("Planning", [&] { plan(); });
   StopSignals::throw_if_requested();
   folder_.emplace(run_dir());
   write_file_atomically(folder_->config_file(), config::to_yaml(config_));
   timed("Loading the model", [&] { load(); });
-  timed("Encoding the pictures", [&] { fill_cache(); });
+  timed("Encoding the " + workload_->subject(), [&] { workload_->prepare(Context(*runtime_), console_); });
   try {
     const TrainResult result = train();
     finish(result);
@@ -124,32 +125,19 @@ void Training::clear_earlier_run() const {
     for (const auto& entry : fs::directory_iterator(part)) fs::remove_all(entry.path());
   }
   for (const char* file : {"report.html", kRunFactsFile}) fs::remove(run_dir() / file);
-  fs::remove(run_dir() / result_name(config_));
+  for (const char* ending : {"", ".gguf"}) fs::remove_all(run_dir() / (result_name(config_) + ending));
 }
 
 void Training::open_data() {
-  data_ = load_data(config_);
-  for (const Problem& problem : data_->problems()) {
-    console_.warn(problem.to_string());
-    facts_.warnings.push_back(problem.to_string());
-  }
-  max_steps_ = steps_of_run(config_, *data_);
-  steps_per_epoch_ = data_->steps_per_epoch();
+  workload_->open_data(console_, facts_);
+  max_steps_ = workload_->max_steps();
+  steps_per_epoch_ = workload_->steps_per_epoch();
   facts_.max_steps = max_steps_;
-  facts_.dataset = {
-      {"Pictures", std::to_string(data_->train_pictures())},
-      {"Regularisation pictures", std::to_string(data_->samples().size() - data_->train_pictures())},
-      {"Sizes in use", std::to_string(data_->buckets().size())},
-      {"Steps of an epoch", std::to_string(steps_per_epoch_)},
-      {"Held out for validation",
-       std::to_string(data_->held_out() ? data_->validation().size() : std::size_t{0})}};
-  console_.info(fmt::format("{} pictures in {} sizes, {} steps of {} an epoch", data_->train_pictures(),
-                            data_->buckets().size(), max_steps_, steps_per_epoch_));
 }
 
 void Training::plan() {
   budget_ = memory_budget(config_);
-  const RunPlan plan = plan_run(config_, data_.get());
+  const RunPlan plan = workload_->plan();
   require_fits(plan, config_, budget_);
   facts_.planned_peak = plan.peak;
   facts_.planned_step_flops = plan.step.flops;
@@ -159,26 +147,12 @@ void Training::plan() {
 
 void Training::load() {
   runtime_.emplace(Device::cpu(), budget_, static_cast<int>(config_.machine.threads));
-  const Context c(*runtime_);
-  const std::vector<std::string> captions = captions_of(*data_);
-  LoadedModel model = load_model(c, config_, tokenizer_search(), captions);
-  facts_.model = model.name;
-  run_ = make_task(config_, std::move(model), std::move(data_));
-  data_ = nullptr;
-}
-
-void Training::fill_cache() {
-  if (!run_.diffusion || !config_.data.cache_latents) return;
-  run_.diffusion->fill_latent_cache(Context(*runtime_), [&](int done, int all) {
-    StopSignals::throw_if_requested();
-    console_.progress(fmt::format("encoding pictures {}/{}", done, all));
-  });
-  console_.clear_progress();
+  task_ = workload_->load(Context(*runtime_), facts_);
 }
 
 TrainResult Training::train() {
   runtime_->cost().clear();
-  Trainer trainer(Context(*runtime_), *run_.task, train_options(config_, max_steps_));
+  Trainer trainer(Context(*runtime_), *task_, train_options(config_, max_steps_));
   RunRecorder recorder(folder_->metrics_file(), folder_->events_dir());
   const std::int64_t epochs = (max_steps_ + steps_per_epoch_ - 1) / steps_per_epoch_;
   ConsoleObserver progress(console_, {epochs, budget_});
@@ -229,9 +203,7 @@ void Training::finish(const TrainResult& result) {
   facts_.host_peak = result.host_peak;
   note_operations();
   write_run_facts(run_dir(), facts_);
-  std::vector<std::string> prompts;
-  for (const config::SamplePrompt& p : config_.output.sample_prompts) prompts.push_back(p.prompt);
-  if (finished) write_before_after_grid(folder_->samples_dir(), prompts);
+  if (finished) workload_->illustrate(*folder_);
   const fs::path report = write_run_report(run_dir());
   if (finished) {
     console_.info(fmt::format("Finished {} steps in {}; report: {}", result.steps,

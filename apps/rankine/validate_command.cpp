@@ -5,6 +5,7 @@
 
 #include "apps/rankine/commands.h"
 #include "apps/rankine/exit_code.h"
+#include "apps/rankine/workload.h"
 #include "io/dataset/caption.h"
 
 namespace rankine::app {
@@ -104,6 +105,10 @@ void check_captions(const RunConfig& config, Findings& found) {
   found.captions = facts;
 }
 
+std::int64_t steps_of_pictures(const RunConfig& config, ImageData& data) {
+  return steps_of_run(config, data.steps_per_epoch(), [&](std::int64_t step) { return data.epoch_of(step); });
+}
+
 Json to_json(const RunConfig& config, const Findings& found) {
   Json problems = Json::array(), buckets = Json::array(), long_captions = Json::array();
   for (const Problem& p : found.problems) {
@@ -127,7 +132,7 @@ Json to_json(const RunConfig& config, const Findings& found) {
     json["held_out"] = found.data->held_out() ? found.data->validation().size() : 0;
     json["buckets"] = buckets;
     json["steps_per_epoch"] = found.data->steps_per_epoch();
-    json["steps"] = steps_of_run(config, *found.data);
+    json["steps"] = steps_of_pictures(config, *found.data);
   }
   if (found.captions) {
     for (const auto& [id, tokens] : found.captions->too_long)
@@ -163,7 +168,7 @@ void print_text(const RunConfig& config, const Findings& found) {
       fmt::print("          {:>5} x {:<5} {:>6} visits an epoch\n", data.buckets()[i].width,
                  data.buckets()[i].height, counts[i]);
     }
-    fmt::print("steps     {} an epoch, {} in all\n", data.steps_per_epoch(), steps_of_run(config, data));
+    fmt::print("steps     {} an epoch, {} in all\n", data.steps_per_epoch(), steps_of_pictures(config, data));
   }
   if (found.captions) print_captions(config, *found.captions);
   for (const Problem& p : found.problems) {
@@ -176,6 +181,8 @@ void print_text(const RunConfig& config, const Findings& found) {
 
 int run_validate(const ValidateCommand& command, Console& console) {
   const RunConfig config = load_config(command.config);
+  if (config.model.task_type == config::TaskType::text_generation)
+    return validate_text(config, command, console);
   Runtime runtime(Device::cpu().planned(), Memory::kUnlimited, 1);
   const Context c(runtime);
   Findings found;

@@ -89,7 +89,9 @@ Checkpoint verify_checkpoint(const fs::path& folder) try {
   require<DataError>(files.contains(CheckpointStore::kStateFile), (folder / kCommitFile).string(),
                      ": lists no ", CheckpointStore::kStateFile);
   for (const auto& [name, facts] : files.items()) verify_file(folder, name, facts);
-  return {folder, {commit.at("step"), commit.at("fingerprint"), commit.at("seconds")}};
+  return {
+      folder,
+      {commit.at("step"), commit.at("fingerprint"), commit.at("seconds"), commit.value("unfinished", false)}};
 } catch (const json::exception& e) {
   throw DataError(join((folder / kCommitFile).string(), ": ", e.what()));
 } catch (const fs::filesystem_error& e) {
@@ -117,11 +119,12 @@ fs::path CheckpointStore::save(const Commit& commit, const std::function<void(co
   make_folder(folder_);
   const TemporaryFolder made(folder_ / private_name(".tmp-", name));
   write(made.path());
-  const json record = {{"format", kFormat},
-                       {"step", commit.step},
-                       {"fingerprint", commit.fingerprint},
-                       {"seconds", commit.seconds},
-                       {"files", list_files(made.path())}};
+  json record = {{"format", kFormat},
+                 {"step", commit.step},
+                 {"fingerprint", commit.fingerprint},
+                 {"seconds", commit.seconds},
+                 {"files", list_files(made.path())}};
+  if (commit.unfinished) record["unfinished"] = true;
   require<DataError>(record["files"].contains(kStateFile), name, ": nothing wrote ", kStateFile);
   sync_tree(made.path());
   write_file_atomically(made.path() / kCommitFile, render(record));

@@ -28,6 +28,7 @@ struct Commit {
   std::int64_t step = 0;
   std::string fingerprint;  // "name: value" lines, see facts.h
   double seconds = 0;       // of training up to here, over every start
+  bool unfinished = false;  // validation or preview of this step was interrupted
 };
 
 struct Checkpoint {

@@ -21,6 +21,7 @@ struct RunStart {
   std::int64_t max_steps = 0;
   std::int64_t parameters = 0;         // numbers that train
   std::filesystem::path resumed_from;  // empty for a new run
+  std::string unit = "img";            // what StepRecord::samples counts
 };
 
 struct StepRecord {

@@ -28,7 +28,7 @@ StepMetrics to_metrics(const StepRecord& r) {
   m.learning_rate = r.learning_rate;
   m.grad_norm = r.grad_norm;
   m.seconds = r.seconds;
-  m.images_per_second = r.seconds > 0 ? static_cast<double>(r.samples) / r.seconds : 0;
+  m.samples_per_second = r.seconds > 0 ? static_cast<double>(r.samples) / r.seconds : 0;
   m.memory_bytes = r.device_bytes;
   m.peak_memory_bytes = r.device_peak;
   m.extra = {{"host_bytes", static_cast<double>(r.host_rss)},

@@ -11,6 +11,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/param.h"
+#include "engine/core/stop_flag.h"
 
 namespace rankine {
 
@@ -31,6 +32,8 @@ class Task {
   virtual void init_params(Context& c) = 0;
 
   virtual std::int64_t steps_per_epoch() const = 0;
+  // What StepStats::samples counts, short: "img", "tok".
+  virtual std::string unit() const = 0;
 
   // Forward and backward of optimizer step `step` (from 0), all of its micro-batches; gradients are added to.
   // A pure function of (parameters, seed, step): the batch, the noise and the masks follow from the step
@@ -38,9 +41,11 @@ class Task {
   virtual StepStats train_step(Context& c, std::int64_t step) = 0;
 
   // Loss on held-out data with fixed noise (c.step is 0 here and in preview); nothing when there is none.
+  // Like preview it may throw Interrupted when stop() is set, having changed nothing that trains.
   virtual std::optional<double> validate(Context& c) = 0;
 
-  // Writes preview files for `step` into `folder`; returns their paths.
+  // Writes preview files for `step` into `folder`; returns their paths. Called again for the same step after
+  // an interruption.
   virtual std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
                                                      const std::filesystem::path& folder) = 0;
 
@@ -50,8 +55,17 @@ class Task {
   virtual void save_result(Context& c, const std::filesystem::path& path,
                            const std::map<std::string, std::string>& facts) = 0;
 
+  // What stop() is from now on; the flag must outlive its use.
+  void obey(StopFlag stop) { stop_ = stop; }
+
   // Identity of model, data and settings that a checkpoint must match to be resumed; one line per fact.
   virtual std::string fingerprint() const = 0;
+
+ protected:
+  const StopFlag& stop() const { return stop_; }
+
+ private:
+  StopFlag stop_;
 };
 
 }  // namespace rankine

@@ -1,5 +1,7 @@
 #include "engine/train/trainer.h"
 
+#include <utility>
+
 #include "engine/core/error.h"
 #include "engine/train/durable.h"
 #include "engine/train/facts.h"
@@ -49,30 +51,33 @@ void Trainer::take_up(const Checkpoint& checkpoint) {
   resumed_from_ = result_.checkpoint = checkpoint.folder;
   saved_step_ = step();
   seconds_before_ = checkpoint.commit.seconds;
+  unfinished_ = checkpoint.commit.unfinished;
 }
 
 TrainResult Trainer::run(const std::atomic<bool>& stop) {
-  begin();
+  begin(stop);
   while (step() < options_.max_steps && !stop) {
     train_one();
     do_what_is_due();
   }
   if (saved_step_ != step()) save();
-  return finish(step() < options_.max_steps ? Outcome::stopped : Outcome::finished);
+  return finish(step() < options_.max_steps || unfinished_ ? Outcome::stopped : Outcome::finished);
 }
 
-void Trainer::begin() {
+void Trainer::begin(const std::atomic<bool>& stop) {
   start_ = Clock::now();
+  task_.obey(StopFlag(stop));
   make_folder(options_.run_dir);
   remove_leftovers(options_.run_dir, {".tmp-result-", ".old-" + options_.result_name + "-"}, warn());
   store_.remove_leftovers(warn());
   result_.first_step = step();
   tell([&](TrainObserver& o) {
-    o.on_start({step(), options_.max_steps, state_.arena().numel(), resumed_from_});
+    o.on_start({step(), options_.max_steps, state_.arena().numel(), resumed_from_, task_.unit()});
   });
-  if (step() > 0) return;
-  validate();
-  preview();
+  const bool again = std::exchange(unfinished_, false);
+  if (step() == 0 || (again && due(options_.validation_steps))) validate();
+  if (step() == 0 || (again && due(options_.preview_steps))) preview();
+  if (again && !unfinished_) saved_step_ = -1;  // its checkpoint says that something is left to do
 }
 
 void Trainer::train_one() {

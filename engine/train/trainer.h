@@ -41,8 +41,9 @@ class Trainer {
   bool resume_latest();
 
   // Trains up to max_steps. When `stop` becomes true, finishes the step, saves a checkpoint and returns
-  // `stopped`. Throws Diverged after kMaxBadStreak bad steps in a row, IoError when a file cannot be written,
-  // and whatever the task throws; checkpoints written before stay valid.
+  // `stopped`; validation and previews are cut short and made up for when the run is resumed. Throws Diverged
+  // after kMaxBadStreak bad steps in a row, IoError when a file cannot be written, and whatever the task
+  // throws; checkpoints written before stay valid.
   TrainResult run(const std::atomic<bool>& stop);
 
   // Steps done so far.
@@ -51,7 +52,8 @@ class Trainer {
 
  private:
   void take_up(const Checkpoint& checkpoint);
-  void begin();
+  void begin(const std::atomic<bool>& stop);
+  Context looking() const;
   void train_one();
   void do_what_is_due();
   std::optional<double> validate();
@@ -80,6 +82,7 @@ class Trainer {
   std::vector<TrainObserver*> observers_;
   std::string fingerprint_;
   std::filesystem::path resumed_from_;
+  bool unfinished_ = false;       // validation or preview of this step was cut short
   double seconds_before_ = 0;     // of earlier starts
   std::int64_t saved_step_ = -1;  // the step that the newest checkpoint holds
   std::chrono::steady_clock::time_point start_;

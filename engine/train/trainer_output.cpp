@@ -28,10 +28,22 @@ StepRecord Trainer::record_of(const UpdateReport& report, double seconds) const 
   return record;
 }
 
+// Where validation and previews run: with the same noise every time.
+Context Trainer::looking() const {
+  Context c = c_;
+  c.step = c.first_sample = 0;
+  return c;
+}
+
 std::optional<double> Trainer::validate() {
-  c_.step = c_.first_sample = 0;  // the same noise every time
-  const EmaInPlace average(c_, state_.arena(), state_.ema());
-  const std::optional<double> loss = task_.validate(c_);
+  Context c = looking();
+  std::optional<double> loss;
+  try {
+    const EmaInPlace average(c, state_.arena(), state_.ema());
+    loss = task_.validate(c);
+  } catch (const Interrupted&) {
+    unfinished_ = true;
+  }
   if (!loss) return loss;
   if (!result_.first_validation) result_.first_validation = loss;
   result_.last_validation = loss;
@@ -42,9 +54,14 @@ std::optional<double> Trainer::validate() {
 void Trainer::preview() {
   const fs::path folder = options_.run_dir / "samples";
   make_folder(folder);
-  c_.step = c_.first_sample = 0;
-  const EmaInPlace average(c_, state_.arena(), state_.ema());
-  const std::vector<fs::path> files = task_.preview(c_, step(), folder);
+  Context c = looking();
+  std::vector<fs::path> files;
+  try {
+    const EmaInPlace average(c, state_.arena(), state_.ema());
+    files = task_.preview(c, step(), folder);
+  } catch (const Interrupted&) {
+    unfinished_ = true;
+  }
   if (!files.empty()) tell([&](TrainObserver& o) { o.on_preview(step(), files); });
 }
 
@@ -54,7 +71,8 @@ void Trainer::save() {
     write_result(folder / options_.result_name);
     state_.save(folder / CheckpointStore::kStateFile);
   };
-  result_.checkpoint = store_.save({step(), fingerprint_, seconds_before_ + seconds()}, write, warn());
+  result_.checkpoint =
+      store_.save({step(), fingerprint_, seconds_before_ + seconds(), unfinished_}, write, warn());
   saved_step_ = step();
   tell([&](TrainObserver& o) { o.on_save(step(), result_.checkpoint); });
 }
@@ -74,6 +92,7 @@ fs::path Trainer::publish_result() {
 }
 
 TrainResult Trainer::finish(Outcome outcome) {
+  task_.obey({});
   if (outcome == Outcome::finished) result_.result = publish_result();
   result_.outcome = outcome;
   result_.steps = step();

@@ -12,7 +12,7 @@
 #include "kernels/random/random.h"
 #include "kernels/reduce/reduce.h"
 #include "models/tasks/adapter_metadata.h"
-#include "models/tasks/latent_store.h"
+#include "models/tasks/picture_loader.h"
 
 namespace rankine {
 namespace {
@@ -133,6 +133,7 @@ std::optional<double> AutoencoderTask::validate(Context& c) {
   Vae& vae = model_.sd->vae;
   double total = 0;
   for (const Visit& v : data_->validation()) {
+    stop().throw_if_set();
     const Tensor x = pictures_of(c, {v});
     const Tensor y = vae.decoder.forward(c, posterior_mean(c, vae.encoder.forward(c, x)));
     Tensor loss = c.empty({1}, "reconstruction loss"), none;
@@ -149,6 +150,7 @@ std::vector<std::filesystem::path> AutoencoderTask::preview(Context& c, std::int
   Vae& vae = model_.sd->vae;
   std::vector<Image> pictures;
   for (const Visit& v : data_->validation()) {
+    stop().throw_if_set();
     const Tensor x = pictures_of(c, {v});
     const Tensor y = vae.decoder.forward(c, posterior_mean(c, vae.encoder.forward(c, x)));
     if (c.planning()) continue;

@@ -18,6 +18,7 @@ class AutoencoderTask final : public Task {
   std::vector<Param*> params() override;
   void init_params(Context& c) override;
   std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
+  std::string unit() const override { return "img"; }
   StepStats train_step(Context& c, std::int64_t step) override;
   std::optional<double> validate(Context& c) override;  // reconstruction error from the posterior mean
   // Originals and reconstructions side by side.

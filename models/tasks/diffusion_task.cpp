@@ -146,9 +146,11 @@ void DiffusionTask::init_params(Context& c) {
 }
 
 void DiffusionTask::fill_latent_cache(const Context& c, const std::function<void(int, int)>& progress) {
-  if (config_.data.random_crop) return;
+  if (!keeps_latents()) return;
   const std::vector<Visit> crops = data_->all_crops();
   for (std::size_t i = 0; i < crops.size(); ++i) {
+    if (i + 1 < crops.size())
+      latents_.ahead(c, data_->samples()[crops[i + 1].sample], crops[i + 1].crop, true);
     latents_.get(c, data_->samples()[crops[i].sample], crops[i].crop, true);
     if (progress) progress(static_cast<int>(i) + 1, static_cast<int>(crops.size()));
   }
@@ -156,12 +158,17 @@ void DiffusionTask::fill_latent_cache(const Context& c, const std::function<void
 
 // ---- one micro-batch ----
 
-Tensor DiffusionTask::latents_of(const Context& c, const MicroBatch& batch,
+void DiffusionTask::decode_ahead(const Context& c, const Samples& samples, const MicroBatch& batch) {
+  latents_.forget_ahead();
+  for (const Visit& v : batch) latents_.ahead(c, samples[v.sample], v.crop, keeps_latents());
+}
+
+Tensor DiffusionTask::latents_of(const Context& c, const Samples& samples, const MicroBatch& batch,
                                  std::vector<SizeCondition>& sizes) {
   Tensor x0;
   for (std::size_t n = 0; n < batch.size(); ++n) {
     const Visit& v = batch[n];
-    const CachedLatent l = latents_.get(c, data_->samples()[v.sample], v.crop, !config_.data.random_crop);
+    const CachedLatent l = latents_.get(c, samples[v.sample], v.crop, keeps_latents());
     sizes.push_back({static_cast<float>(l.original_h), static_cast<float>(l.original_w),
                      static_cast<float>(l.crop_y), static_cast<float>(l.crop_x), static_cast<float>(v.crop.h),
                      static_cast<float>(v.crop.w)});
@@ -202,9 +209,10 @@ Tensor DiffusionTask::draw_noise(const Context& c, const Shape& shape) const {
   return noise;
 }
 
-DiffusionTask::Prepared DiffusionTask::prepare(const Context& c, const MicroBatch& batch, float share) {
+DiffusionTask::Prepared DiffusionTask::prepare(const Context& c, const Samples& samples,
+                                               const MicroBatch& batch, float share) {
   Prepared p;
-  p.x0 = latents_of(c, batch, p.sizes);
+  p.x0 = latents_of(c, samples, batch, p.sizes);
   p.noise = draw_noise(c, p.x0.shape());
   const auto low = static_cast<int>(config_.objective.min_timestep),
              high = static_cast<int>(config_.objective.max_timestep);
@@ -275,10 +283,12 @@ StepStats DiffusionTask::train_step(Context& c, std::int64_t step) {
   Context local = c;
   local.training = true;
   std::uint32_t first = 0;
-  for (const MicroBatch& batch : micro) {
+  for (std::size_t i = 0; i < micro.size(); ++i) {
     local.first_sample = first;
-    stats.loss += run(local, prepare(local, batch, 1.0F / total), true);
-    first += static_cast<std::uint32_t>(batch.size());
+    const Prepared p = prepare(local, data_->samples(), micro[i], 1.0F / total);
+    decode_ahead(c, data_->samples(), i + 1 < micro.size() ? micro[i + 1] : data_->step(step + 1).front());
+    stats.loss += run(local, p, true);
+    first += static_cast<std::uint32_t>(micro[i].size());
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
   return stats;
@@ -295,8 +305,9 @@ std::optional<double> DiffusionTask::validate(Context& c) {
   std::uint32_t first = 0;
   for (const Visit& v : fixed) {
     for (const int timestep : kValidationTimesteps) {
+      stop().throw_if_set();
       local.first_sample = first++;
-      Prepared p = prepare(local, {v}, 1.0F);
+      Prepared p = prepare(local, data_->samples(), {v}, 1.0F);
       p.timesteps = {timestep};
       p.weight = {1.0F};
       sum += run(local, p, false);
@@ -305,26 +316,43 @@ std::optional<double> DiffusionTask::validate(Context& c) {
   return sum / static_cast<double>(fixed.size() * kValidationTimesteps.size());
 }
 
-void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch) {
+DiffusionTask::Prepared DiffusionTask::prepare_planned(const Context& c, const PlannedBatch& batch) {
+  const auto n = static_cast<std::size_t>(batch.samples);
+  const float share = 1.0F / static_cast<float>(n);
+  if (c.planning() && encodes_in_step()) {
+    Samples picture(1);
+    picture[0].size = batch.picture;
+    Visit v;
+    v.crop = {batch.picture.width, batch.picture.height, 0, 0, batch.picture.width, batch.picture.height};
+    const MicroBatch visits(n, v);
+    decode_ahead(c, picture, visits);
+    Prepared p = prepare(c, picture, visits, share);
+    decode_ahead(c, picture, visits);
+    return p;
+  }
   const int down = model_.sd->vae.config.downscale();
   Prepared p;
   p.x0 = c.empty({batch.samples, batch.picture.height / down, batch.picture.width / down, 4}, "latents");
   fill_normal(c, p.x0, c.random(purpose("planned latents"), 0));
   p.noise = draw_noise(c, p.x0.shape());
-  const auto n = static_cast<std::size_t>(batch.samples);
   p.timesteps.assign(n, 500);
   p.captions.assign(n, "");
   p.sizes.assign(n, {});
-  p.weight.assign(n, 1.0F / static_cast<float>(n));
+  p.weight.assign(n, share);
+  return p;
+}
+
+void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch) {
   Context local = c;
   local.training = true;
-  run(local, p, true);
+  run(local, prepare_planned(local, batch), true);
 }
 
 // ---- previews and results ----
 
 std::vector<std::filesystem::path> DiffusionTask::preview(Context& c, std::int64_t step,
                                                           const std::filesystem::path& folder) {
+  latents_.forget_ahead();  // decoded again for the next step; the peak may be here
   std::vector<std::filesystem::path> files;
   const ImageSize side = data_->resolution();
   const config::OutputSection& out = config_.output;
@@ -340,6 +368,7 @@ std::vector<std::filesystem::path> DiffusionTask::preview(Context& c, std::int64
     r.seed = static_cast<std::uint64_t>(p.seed.value_or(config_.optim.seed));
     r.sampler = sampler_name_of(p.sampler.value_or(out.sample_sampler));
     r.max_tokens = static_cast<int>(config_.data.max_token_length);
+    r.stop = stop();
     const Image picture = generate_picture(c, *model_.sd, schedule_, r);
     std::string number = std::to_string(step);
     number.insert(0, number.size() < 6 ? 6 - number.size() : 0, '0');

@@ -30,6 +30,7 @@ class DiffusionTask final : public Task {
   std::vector<Param*> params() override;
   void init_params(Context& c) override;
   std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
+  std::string unit() const override { return "img"; }
   StepStats train_step(Context& c, std::int64_t step) override;
   std::optional<double> validate(Context& c) override;
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
@@ -59,10 +60,17 @@ class DiffusionTask final : public Task {
     std::vector<SizeCondition> sizes;
     std::vector<float> weight;  // of each sample in the step's loss
   };
-  Prepared prepare(const Context& c, const MicroBatch& batch, float share);
+  using Samples = std::vector<Sample>;  // what the visits of a batch point into
+  Prepared prepare(const Context& c, const Samples& samples, const MicroBatch& batch, float share);
+  Prepared prepare_planned(const Context& c, const PlannedBatch& batch);
   Tensor draw_noise(const Context& c, const Shape& latents) const;
   double run(Context& c, const Prepared& p, bool backward);
-  Tensor latents_of(const Context& c, const MicroBatch& batch, std::vector<SizeCondition>& sizes);
+  Tensor latents_of(const Context& c, const Samples& samples, const MicroBatch& batch,
+                    std::vector<SizeCondition>& sizes);
+  void decode_ahead(const Context& c, const Samples& samples, const MicroBatch& batch);
+  bool keeps_latents() const { return !config_.data.random_crop; }
+  // Pictures may have to be encoded within steps, and not all before the first.
+  bool encodes_in_step() const { return !keeps_latents() || !config_.data.cache_latents; }
   bool full() const { return config_.model.method == config::Method::full; }
   bool text_trains() const { return config_.adapter.train_text_encoder; }
 

@@ -7,8 +7,9 @@ namespace rankine {
 namespace {
 
 // The network as the sampler sees it: [unconditional, conditional] in one batch when guidance is on.
-Denoiser bind_network(const Context& c, StableDiffusion& sd, const Conditioning& condition) {
-  return [&c, &sd, &condition](const Tensor& x, float timestep, Tensor& out) {
+Denoiser bind_network(const Context& c, StableDiffusion& sd, const Conditioning& condition, StopFlag stop) {
+  return [&c, &sd, &condition, stop](const Tensor& x, float timestep, Tensor& out) {
+    stop.throw_if_set();
     UNetInput in{x, c.empty({x.dim(0)}, "timestep"), condition.context, condition.vector};
     fill(c, in.t, timestep);
     copy(c, out, sd.unet.forward(c, in));
@@ -37,7 +38,7 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
   spec.steps = r.steps;
   spec.cfg = r.cfg;
   spec.seed = r.seed;
-  const Denoiser network = bind_network(c, sd, condition);
+  const Denoiser network = bind_network(c, sd, condition, r.stop);
   const Tensor noise =
       initial_noise(c, {1, r.height / down, r.width / down, sd.vae.config.latent_channels}, spec);
   const Tensor latent = run_sampler(c, schedule, spec, noise, guidance ? guided(c, network, r.cfg) : network);

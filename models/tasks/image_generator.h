@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/stop_flag.h"
 #include "io/image/encode.h"
 #include "models/diffusion/sampler.h"
 #include "models/sd/stable_diffusion.h"
@@ -18,9 +19,11 @@ struct PictureRequest {
   std::uint64_t seed = 0;
   SamplerName sampler;
   int max_tokens = 75;
+  StopFlag stop;  // looked at before each denoising step
 };
 
-// Throws ConfigError for sizes that the VAE cannot make.
+// Throws ConfigError for sizes that the VAE cannot make, Interrupted when
+// `stop` is set.
 Image generate_picture(const Context& c, StableDiffusion& sd, const NoiseSchedule& schedule,
                        const PictureRequest& request);
 

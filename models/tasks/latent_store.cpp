@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "io/files/sha256.h"
-#include "io/image/decode.h"
-#include "io/image/pixels.h"
 
 namespace rankine {
 namespace {
@@ -15,14 +13,6 @@ std::string transform_text(const CropPlan& p) {
 }
 
 }  // namespace
-
-Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop) {
-  Tensor x = c.empty({1, crop.h, crop.w, 3}, "picture");
-  if (c.planning()) return x;
-  const Image cut = apply_crop(decode_image(sample.image), crop);
-  to_float_hwc(cut, x.span<float>());
-  return x;
-}
 
 LatentStore::LatentStore(VaeEncoder& encoder, std::string vae_id,
                          std::optional<std::filesystem::path> directory)
@@ -36,8 +26,12 @@ const std::string& LatentStore::image_hash(const Sample& sample) {
   return it->second;
 }
 
+std::string LatentStore::disk_key(const Sample& sample, const std::string& transform) {
+  return make_latent_key({image_hash(sample), transform, vae_id_, "f32"});
+}
+
 CachedLatent LatentStore::encode(const Context& c, const Sample& sample, const CropPlan& crop) {
-  const Tensor picture = load_picture(c, sample, crop);
+  const Tensor picture = pictures_.get(c, sample, crop);
   const Tensor moments = encoder_.forward(c.without_tape(), picture);
   CachedLatent out;
   out.h = static_cast<int>(moments.dim(1));
@@ -64,12 +58,21 @@ CachedLatent LatentStore::get(const Context& c, const Sample& sample, const Crop
   if (const auto it = memory_.find(here); it != memory_.end()) return it->second;
   std::string key;
   if (disk_) {
-    key = make_latent_key({image_hash(sample), transform, vae_id_, "f32"});
+    key = disk_key(sample, transform);
     if (auto found = disk_->get(key)) return memory_.emplace(here, *found).first->second;
   }
   CachedLatent made = encode(c, sample, crop);
   if (disk_) disk_->put(key, made);
   return memory_.emplace(here, std::move(made)).first->second;
+}
+
+void LatentStore::ahead(const Context& c, const Sample& sample, const CropPlan& crop, bool keep) {
+  if (keep && !c.planning()) {
+    const std::string transform = transform_text(crop);
+    if (memory_.contains(sample.id + '\n' + transform)) return;
+    if (disk_ && std::filesystem::exists(disk_->path_of(disk_key(sample, transform)))) return;
+  }
+  pictures_.ahead(c, sample, crop);
 }
 
 }  // namespace rankine

@@ -7,13 +7,10 @@
 #include <string>
 
 #include "io/dataset/latent_cache.h"
-#include "models/tasks/image_data.h"
+#include "models/tasks/picture_loader.h"
 #include "models/vae/vae.h"
 
 namespace rankine {
-
-// Decodes the part of a picture that a visit trains: (1, h, w, 3) in [-1, 1].
-Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop);
 
 class LatentStore {
  public:
@@ -23,12 +20,19 @@ class LatentStore {
   // mean, logvar (h/8, w/8, Z) of a visit; encodes and stores on a miss. `keep` false: used once (random
   // crops).
   CachedLatent get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep);
+  // Begins to decode the picture of a visit that get() will be asked for next, unless it is stored. Changes
+  // no result: an error is thrown by that get().
+  void ahead(const Context& c, const Sample& sample, const CropPlan& crop, bool keep);
+  // Gives back the memory of what was begun and not asked for.
+  void forget_ahead() { pictures_.forget(); }
 
  private:
   CachedLatent encode(const Context& c, const Sample& sample, const CropPlan& crop);
   const std::string& image_hash(const Sample& sample);
+  std::string disk_key(const Sample& sample, const std::string& transform);
 
   VaeEncoder& encoder_;
+  PictureLoader pictures_;
   std::string vae_id_;
   std::optional<LatentCache> disk_;
   std::map<std::string, CachedLatent> memory_;  // by (id, transform)

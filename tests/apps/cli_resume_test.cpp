@@ -51,6 +51,25 @@ TEST(CliResume, StoppedAndKilledRunsEndInTheSameBytes) {
   EXPECT_TRUE(file_text(whole.out() / state) == file_text(broken.out() / state));
 }
 
+TEST(CliResume, AStopDoesNotWaitForPreviews) {
+  const TinyRun tiny("resume_previews", 2);
+  const std::vector<std::string> train{"train", tiny.config(), "--resume", "auto"};
+  std::vector<std::string> slow = train;
+  slow.insert(slow.end(), {"--set", "sample_count_steps=1000"});  // seconds for each of the two pictures
+  Process process(slow, tiny.root());
+  const fs::path samples = tiny.out() / "samples";
+  while (process.running() && !fs::exists(samples / "step-000000-1.png"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  process.send(SIGTERM);
+  const Finished stopped = process.wait();
+  EXPECT_EQ(stopped.code, 143) << stopped.err;
+  EXPECT_FALSE(fs::exists(samples / "step-000000-2.png"));
+  EXPECT_TRUE(fs::exists(tiny.out() / "checkpoints/step-000000/commit.json"));
+  ASSERT_EQ(rankine_run(train, tiny.root()).code, 0);
+  EXPECT_TRUE(fs::exists(samples / "step-000000-2.png"));
+  EXPECT_TRUE(fs::exists(tiny.out() / "model.safetensors"));
+}
+
 TEST(CliResume, ACheckpointOfAnotherRunIsRefused) {
   const TinyRun tiny("resume_other", 2);
   ASSERT_EQ(rankine_run({"train", tiny.config()}, tiny.root()).code, 0);

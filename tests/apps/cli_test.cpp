@@ -52,12 +52,12 @@ TEST_F(Cli, SetOverridesAreCheckedToo) {
   EXPECT_NE(f.err.find("--set"), std::string::npos) << f.err;
 }
 
-TEST_F(Cli, TextGenerationIsRefusedByName) {
+TEST_F(Cli, AMissingLanguageModelIsBadData) {
   std::ofstream(folder_.root() / "text.yaml")
       << "base_model: m.bin\ntask_type: text-generation\ntrain_data_dir: x\noutput_dir: y\n";
   const Finished f = run({"train", (folder_.root() / "text.yaml").string()});
-  EXPECT_EQ(f.code, 2);
-  EXPECT_NE(f.err.find("not available yet"), std::string::npos) << f.err;
+  EXPECT_EQ(f.code, 3);
+  EXPECT_NE(f.err.find("m.bin"), std::string::npos) << f.err;
 }
 
 TEST_F(Cli, AMissingModelIsBadData) {

@@ -62,6 +62,17 @@ TEST_F(CliTrain, ARunLeavesItsWholeRecord) {
   EXPECT_FALSE(fs::exists(tiny_.out() / "checkpoints/step-000004"));
 }
 
+TEST_F(CliTrain, TheForecastKnowsPicturesThatAreEncodedInSteps) {
+  // Encoding is the peak of the first, a step with the next pictures beside it that of the second.
+  for (const char* recompute : {"recompute=true", "recompute=false"}) {
+    const Finished f = run({"train", tiny_.config(), "--json", "--overwrite", "--set", "cache_latents=false",
+                            "--set", "random_crop=true", "--set", recompute});
+    ASSERT_EQ(f.code, 0) << f.err;
+    const json result = json::parse(f.out);
+    EXPECT_EQ(result["planned_peak_bytes"], result["measured_peak_bytes"]) << recompute;
+  }
+}
+
 TEST_F(CliTrain, AnAdapterIsTrainedInspectedAndSampled) {
   ASSERT_EQ(run({"train", tiny_.config(), "--set", "max_steps=1"}).code, 0);
   const fs::path base = tiny_.out() / "model.safetensors";

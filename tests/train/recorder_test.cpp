@@ -43,7 +43,7 @@ TEST(RunRecorder, WritesOneLinePerStep) {
     EXPECT_EQ(m.loss, r.loss);
     EXPECT_EQ(m.learning_rate, r.learning_rate);
     EXPECT_EQ(m.peak_memory_bytes, r.device_peak);
-    EXPECT_GT(m.images_per_second, 0);
+    EXPECT_GT(m.samples_per_second, 0);
     EXPECT_GT(extra(m, "host_peak_bytes"), 0);
     EXPECT_EQ(extra(m, "skipped"), i == 3 ? 1 : -1);
     EXPECT_EQ(extra(m, "validation_loss"), r.validation_loss.value_or(-1));

@@ -84,11 +84,13 @@ StepStats ToyTask::train_step(Context& c, std::int64_t step) {
 }
 
 std::optional<double> ToyTask::validate(Context& c) {
+  stop().throw_if_set();
   return run(c, make_batch(c, "toy-validation", 0), 1.0F / static_cast<float>(options_.batch), false);
 }
 
 std::vector<fs::path> ToyTask::preview(Context& c, std::int64_t step, const fs::path& folder) {
   const fs::path file = folder / ("preview-" + std::to_string(step) + ".txt");
+  stop().throw_if_set();
   std::ofstream(file) << w1_.value.data<float>()[0] << '\n';
   return {file};
 }

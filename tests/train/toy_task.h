@@ -25,6 +25,7 @@ class ToyTask final : public Task {
   std::vector<Param*> params() override { return {&w1_, &b1_, &w2_, &b2_}; }
   void init_params(Context& c) override;
   std::int64_t steps_per_epoch() const override { return 10; }
+  std::string unit() const override { return "img"; }
   StepStats train_step(Context& c, std::int64_t step) override;
   std::optional<double> validate(Context& c) override;
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,

@@ -200,9 +200,46 @@ TEST(Trainer, StopBeforeTheFirstStepStillLeavesACheckpoint) {
   Runtime runtime(Device::cpu(), Memory::kUnlimited, 1);
   ToyTask task;
   Trainer trainer(Context(runtime), task, options);
+  EventList list;
+  trainer.observe(list);
   const std::atomic<bool> stop{true};
   EXPECT_EQ(trainer.run(stop).outcome, Outcome::stopped);
+  EXPECT_EQ(list.events, (std::vector<std::string>{"start 0", "before save 0", "save 0", "finish"}));
   EXPECT_EQ(verify_checkpoint(options.run_dir / "checkpoints" / "step-000000").commit.step, 0);
+  EventList resumed;
+  run_toy(options, {}, 1, &resumed);
+  EXPECT_EQ(resumed.events, (std::vector<std::string>{"start 0", "validation 0", "preview 0", "step 1",
+                                                      "before save 1", "save 1", "finish"}));
+}
+
+// A stop does not wait for previews; the resumed run makes up for them, also when no step is left.
+TEST(Trainer, AnInterruptedPreviewIsMadeUpFor) {
+  auto options = toy_train_options(fresh_folder("run"));
+  options.preview_steps = 4;
+  options.ema_decay = 0.9;
+  for (const std::int64_t step : {4, 24}) {
+    SCOPED_TRACE(step);
+    EventList stopped, resumed;
+    const ToyRun first = run_toy(options, {}, step, &stopped);
+    EXPECT_EQ(first.result.outcome, Outcome::stopped);
+    EXPECT_TRUE(first.result.result.empty());
+    const std::string number = std::to_string(step);
+    EXPECT_EQ(stopped.events.end()[-4], "step " + number) << "no preview between step and save";
+    EXPECT_TRUE(verify_checkpoint(first.result.checkpoint).commit.unfinished);
+
+    const ToyRun second = run_toy(options, {}, step + 1, &resumed);  // never reached after the last step
+    EXPECT_EQ(resumed.events[0], "start " + number);
+    EXPECT_NE(std::find(resumed.events.begin(), resumed.events.end(), "preview " + number),
+              resumed.events.end());
+    EXPECT_FALSE(verify_checkpoint(second.result.checkpoint).commit.unfinished);
+    EXPECT_EQ(second.result.outcome, step == 24 ? Outcome::finished : Outcome::stopped);
+  }
+  EventList again;
+  const ToyRun last = run_toy(options, {}, 0, &again);
+  EXPECT_EQ(again.events, (std::vector<std::string>{"start 24", "finish"})) << "nothing is left to do";
+  auto whole = options;
+  whole.run_dir = fresh_folder("whole");
+  EXPECT_EQ(bytes_of(last.result.result), bytes_of(run_toy(whole).result.result));
 }
 
 TEST(Trainer, RefusesOptionsOutOfRange) {

@@ -1,0 +1,108 @@
+#include "models/tasks/text_runner.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "engine/tape/tape.h"
+
+namespace rankine {
+namespace {
+
+template <class T>
+Tensor upload_one(const Context& c, const std::vector<T>& values, Shape shape, const char* name) {
+  Tensor t = c.empty(shape, name, dtype_of<T>);
+  if (!c.planning()) std::copy(values.begin(), values.end(), t.data<T>());
+  return t;
+}
+
+}  // namespace
+
+// The samples of a micro-batch stand behind each other in one row: no padding but the last few tokens, and
+// nobody sees anybody else's.
+TextBatch TextRunner::concatenated(const TextRows& rows, std::span<const TokenSequence> sequences) const {
+  TextRows one(1);
+  for (const std::vector<std::size_t>& row : rows) one[0].insert(one[0].end(), row.begin(), row.end());
+  const DecoderConfig& k = model_.config();
+  TextBatchOptions o;
+  o.pad_id = pad_id_;
+  o.window = static_cast<int>(k.sliding_window);
+  o.block_positions = k.prefix_lm();
+  return make_text_batch(sequences, one, o);
+}
+
+TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float scale) const {
+  const Shape shape{b.rows, b.columns};
+  Batch out;
+  out.input.ids = upload_one(c, b.ids, shape, "token ids");
+  out.input.positions = upload_one(c, b.positions, shape, "positions");
+  if (!b.block_positions.empty())
+    out.input.block_positions = upload_one(c, b.block_positions, shape, "block positions");
+  out.input.visible = upload_one(c, b.visible, {b.rows, b.columns, 2}, "visible");
+  std::vector<std::int32_t> rows, targets;
+  std::vector<float> weights;
+  for (std::size_t i = 0; i < b.weights.size(); ++i) {
+    if (b.weights[i] == 0) continue;
+    rows.push_back(static_cast<std::int32_t>(i));
+    targets.push_back(b.targets[i]);
+    weights.push_back(b.weights[i] * scale);
+  }
+  const auto count = static_cast<std::int64_t>(rows.size());
+  out.targets.rows = upload_one(c, rows, {count}, "rows with a target");
+  out.targets.targets = upload_one(c, targets, {count}, "targets");
+  out.targets.weights = upload_one(c, weights, {count}, "target weights");
+  return out;
+}
+
+LmLoss TextRunner::run(const Context& c, const Batch& batch, Pass pass) {
+  const bool backward = pass == Pass::training;
+  Tape tape;
+  const Context recording = backward ? c.with_tape(tape) : c.without_tape();
+  const Tensor hidden = model_.forward(recording, batch.input);
+  if (!backward) return model_.head().loss(recording, hidden, batch.targets, nullptr);
+  Tensor dhidden = c.like(hidden, "d hidden");
+  const LmLoss loss = model_.head().loss(recording, hidden, batch.targets, &dhidden);
+  model_.backward(recording, dhidden);
+  return loss;
+}
+
+LmLoss TextRunner::run(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences,
+                       float scale, Pass pass) {
+  return run(c, upload(c, concatenated(rows, sequences), scale), pass);
+}
+
+TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop) {
+  TextScore score;
+  Context local = c;
+  local.training = false;
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    stop.throw_if_set();
+    const TextBatch batch = concatenated({{i}}, sequences);
+    if (batch.trained_tokens == 0) continue;
+    const LmLoss loss = run(local, upload(local, batch, 1.0F), Pass::evaluation);
+    score.loss += loss.loss;
+    score.correct += loss.correct;
+    score.tokens += batch.trained_tokens;
+  }
+  if (score.tokens > 0) score.loss /= static_cast<double>(score.tokens);
+  return score;
+}
+
+void TextRunner::run_made_up(const Context& c, std::int64_t tokens) {
+  constexpr std::int64_t kMultiple = 8;
+  const auto count = static_cast<std::size_t>((tokens + kMultiple - 1) / kMultiple * kMultiple);
+  TextBatch b;
+  b.rows = 1;
+  b.columns = static_cast<std::int32_t>(count);
+  b.positions.resize(count);
+  std::iota(b.positions.begin(), b.positions.end(), 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    b.ids.push_back(static_cast<std::int32_t>(i % static_cast<std::size_t>(model_.config().vocab)));
+    b.visible.insert(b.visible.end(), {0, static_cast<std::int32_t>(i + 1)});
+  }
+  b.targets = b.ids;
+  b.weights.assign(count, 1.0F);
+  if (model_.config().prefix_lm()) b.block_positions.assign(count, 0);
+  run(c, upload(c, b, 1.0F / static_cast<float>(count)), Pass::training);
+}
+
+}  // namespace rankine
