@@ -16,6 +16,10 @@ if(RANKINE_SANITIZE)
   target_link_options(rankine_options INTERFACE -fsanitize=${RANKINE_SANITIZE})
 endif()
 
+if(RANKINE_FUZZ)  # the coverage that guides libFuzzer
+  target_compile_options(rankine_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
+endif()
+
 find_package(Threads REQUIRED)
 
 # rankine_library(NAME DEPENDS lib... ): a static library of one layer. Sources are added with target_sources.
