@@ -13,8 +13,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
 
   KernelsOptions kernels;
-  CLI::App* k =
-      app.add_subcommand("kernels", "Each product of a Stable Diffusion 1.5 LoRA step, fp16-stored weights");
+  CLI::App* k = app.add_subcommand("kernels",
+                                   "Each product of a Stable Diffusion 1.5 LoRA step, fp16-stored weights; "
+                                   "frozen weights of a 7B model, stored as fp32 to 4 bits");
   k->add_option("--filter", kernels.filter, "Only cases whose name contains this");
   k->add_flag("--json", kernels.json, "Print one JSON document");
   k->add_option("--threads", kernels.threads, "Threads; 0 is one per core")->check(CLI::NonNegativeNumber);
@@ -32,7 +33,7 @@ int main(int argc, char** argv) {
   StepBenchOptions step;
   CLI::App* s =
       app.add_subcommand("step", "A whole LoRA training step on random fp16 weights in published shapes");
-  s->add_option("--model", step.model, "sd15, sd21 or sdxl")->capture_default_str();
+  s->add_option("--model", step.model, "sd15, sd21, sdxl; llama7b, llama1b, chatglm3")->capture_default_str();
   s->add_option("--resolution", step.resolution, "Edge of the picture")
       ->check(CLI::Range(64, 2048))
       ->capture_default_str();
@@ -40,6 +41,12 @@ int main(int argc, char** argv) {
   s->add_option("--rank", step.rank, "Rank of the adapters")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  s->add_option("--tokens", step.tokens, "Tokens of a step (language models)")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  s->add_option("--base", step.base, "Their frozen weights: fp16, q4_0, q8_0")->capture_default_str();
+  s->add_option("--file", step.file, "Their file of random weights: used, or written and kept");
+  s->add_flag("--all-linear", step.all_linear, "Adapters on every linear, not on q and v alone");
   s->add_option("--steps", step.steps, "Timed steps; the median counts")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "bench/decoder_bench.h"
 #include "bench/roofline.h"
 #include "engine/train/adamw.h"
 #include "engine/train/param_arena.h"
@@ -21,7 +22,8 @@ SdFamily family_named(const std::string& name) {
   static const std::map<std::string, SdFamily> names{
       {"sd15", SdFamily::sd_v1}, {"sd21", SdFamily::sd_v2}, {"sdxl", SdFamily::sdxl}};
   const auto it = names.find(name);
-  require<ConfigError>(it != names.end(), "--model: expected sd15, sd21 or sdxl, got ", name);
+  require<ConfigError>(it != names.end(),
+                       "--model: expected sd15, sd21, sdxl, llama7b, llama1b or chatglm3, got ", name);
   return it->second;
 }
 
@@ -35,7 +37,6 @@ class Session {
     config.adapter.lora_rank = o.rank;
     config.adapter.train_text_encoder = o.text_encoder;
     config.machine.recompute = o.recompute;
-    config.data.cache_latents = false;
     LoadedModel model;
     model.name = o.model;
     model.sd = std::make_unique<StableDiffusion>(published_sizes(family_named(o.model)),
@@ -70,6 +71,7 @@ class Session {
 }  // namespace
 
 StepBenchResult run_step_bench(const StepBenchOptions& o) {
+  if (is_decoder(o.model)) return run_decoder_bench(o);
   StepBenchResult r;
   {
     Session plan(o, Device::cpu().planned());
@@ -98,17 +100,37 @@ StepBenchResult run_step_bench(const StepBenchOptions& o) {
 
 void print(const StepBenchOptions& o, const StepBenchResult& r) {
   if (o.json) {
-    const nlohmann::json json{{"model", o.model},
-                              {"resolution", o.resolution},
-                              {"batch", o.batch},
-                              {"rank", o.rank},
-                              {"seconds", r.seconds},
-                              {"flops", r.flops},
-                              {"peak_rss_bytes", r.peak_rss_bytes},
-                              {"planned_bytes", r.planned_bytes},
-                              {"matmul_gflops", r.matmul_gflops},
-                              {"matmul_share", r.matmul_share}};
+    nlohmann::json json{{"model", o.model},
+                        {"resolution", o.resolution},
+                        {"batch", o.batch},
+                        {"rank", o.rank},
+                        {"seconds", r.seconds},
+                        {"flops", r.flops},
+                        {"peak_rss_bytes", r.peak_rss_bytes},
+                        {"planned_bytes", r.planned_bytes},
+                        {"matmul_gflops", r.matmul_gflops},
+                        {"matmul_share", r.matmul_share}};
+    if (is_decoder(o.model)) {
+      json.erase("resolution");
+      json.update({{"tokens", o.tokens},
+                   {"base", o.base},
+                   {"tokens_per_second", r.tokens_per_second},
+                   {"load_seconds", r.load_seconds},
+                   {"first_step_seconds", r.first_step_seconds}});
+    }
     std::puts(json.dump().c_str());
+    return;
+  }
+  if (is_decoder(o.model)) {
+    std::printf(
+        "%s %s  %lld tokens  rank %d: %.2f s a step, %.1f tokens/s, %.1f GFLOP, %.2f of matmul (%.1f "
+        "GFLOP/s)\n",
+        o.model.c_str(), o.base.c_str(), static_cast<long long>(o.tokens), o.rank, r.seconds,
+        r.tokens_per_second, r.flops * 1e-9, r.matmul_share, r.matmul_gflops);
+    std::printf(
+        "  loaded in %.2f s, first step done after %.2f s; peak resident %.2f GiB, planned %.2f GiB\n",
+        r.load_seconds, r.first_step_seconds, double(r.peak_rss_bytes) / (1U << 30),
+        double(r.planned_bytes) / (1U << 30));
     return;
   }
   std::printf(

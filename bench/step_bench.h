@@ -7,8 +7,12 @@
 namespace rankine::bench {
 
 struct StepBenchOptions {
-  std::string model = "sd15";  // sd15, sd21, sdxl
-  int resolution = 256;        // pixels, square
+  std::string model = "sd15";  // sd15, sd21, sdxl; llama7b, llama1b, chatglm3
+  std::int64_t tokens = 256;   // of a step, language models
+  std::string base = "fp16";   // type of their weights: fp16, q4_0, q8_0
+  std::string file;         // their weights: used when it is there, else written and kept; empty: temporary
+  bool all_linear = false;  // adapters on every linear, not on q and v alone
+  int resolution = 256;     // pixels, square
   int batch = 1;
   int rank = 8;
   int steps = 3;  // timed ones, after one to warm up; the median counts
@@ -27,6 +31,8 @@ struct StepBenchResult {
   double matmul_gflops = 0;          // measured in this run on the same threads
   double matmul_share = 0;           // flops / seconds over the rate above
   double loss = 0;
+  // Language models: from nothing to a loaded model, and to the end of the first step.
+  double load_seconds = 0, first_step_seconds = 0, tokens_per_second = 0;
 };
 
 StepBenchResult run_step_bench(const StepBenchOptions& options);

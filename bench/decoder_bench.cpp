@@ -1,0 +1,231 @@
+#include "bench/decoder_bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <map>
+
+#include "bench/roofline.h"
+#include "engine/core/half.h"
+#include "engine/core/philox.h"
+#include "engine/train/adamw.h"
+#include "engine/train/param_arena.h"
+#include "engine/train/resources.h"
+#include "io/formats/gguf.h"
+#include "kernels/reduce/reduce.h"
+#include "models/decoder/decoder_checkpoint.h"
+#include "models/decoder/decoder_export.h"
+#include "models/decoder/decoder_lora.h"
+#include "models/decoder/vocabulary_export.h"
+#include "models/tasks/text_runner.h"
+
+namespace rankine::bench {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kPool = 1U << 20;  // random bytes, used again and again
+
+FileDType base_type(const std::string& base) {
+  static const std::map<std::string, FileDType> types{
+      {"fp16", FileDType::f16}, {"q4_0", FileDType::q4_0}, {"q8_0", FileDType::q8_0}};
+  const auto it = types.find(base);
+  require<ConfigError>(it != types.end(), "--base: expected fp16, q4_0 or q8_0, got ", base);
+  return it->second;
+}
+
+// Random values of a matrix with `in` columns, in pieces of whole rows.
+void append_random(const AppendBytes& append, const Weight& w, FileDType dtype,
+                   const std::vector<std::byte>& pool) {
+  const std::int64_t cols = w.shape().cols();
+  const std::size_t row = bytes_of(dtype, static_cast<std::uint64_t>(cols));
+  std::vector<std::byte> bytes(row);
+  const float size = 1.0F / std::sqrt(static_cast<float>(cols));
+  for (std::int64_t r = 0; r < w.shape().rows(); ++r) {
+    const std::size_t from = static_cast<std::size_t>(r) * 7919 % (kPool - row);
+    std::memcpy(bytes.data(), pool.data() + from, row);
+    if (dtype == FileDType::f16) {  // the random bits give the sign and mantissa
+      for (std::size_t i = 0; i < row; i += 2) {
+        std::uint16_t bits = 0;
+        std::memcpy(&bits, bytes.data() + i, 2);
+        const Half h = to_half((static_cast<float>(bits) / 32768.0F - 1.0F) * size);
+        std::memcpy(bytes.data() + i, &h, 2);
+      }
+    } else {
+      const Half scale = to_half(size / (dtype == FileDType::q4_0 ? 8.0F : 127.0F));
+      const std::size_t block = block_of(*memory_dtype(dtype)).bytes;
+      for (std::size_t i = 0; i < row; i += block) std::memcpy(bytes.data() + i, &scale, 2);
+    }
+    append(bytes);
+  }
+}
+
+class Weights final : public ModelVisitor {
+ public:
+  void weight(Weight& w) override { all.push_back(&w); }
+  std::vector<const Weight*> all;
+};
+
+SpmModel filler_vocabulary() {
+  SpmModel spm;
+  spm.kind = SpmKind::bpe;
+  spm.byte_fallback = true;
+  spm.pieces = {
+      {"<unk>", 0, TokenType::unknown}, {"<s>", 0, TokenType::control}, {"</s>", 0, TokenType::control}};
+  for (int b = 0; b < 256; ++b)
+    spm.pieces.push_back({byte_piece(static_cast<std::uint8_t>(b)), 0, TokenType::byte});
+  return spm;
+}
+
+// The run as `rankine train` sets it up.
+class Session {
+ public:
+  Session(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
+      : runtime_(device, Memory::kUnlimited, o.threads),
+        context_(runtime_),
+        model_(checkpoint.config, checkpoint.names),
+        runner_(model_, 0),
+        tokens_(o.tokens) {
+    context_.seed = 1;
+    context_.training = true;
+    load_weights(context_, model_, *checkpoint.source, checkpoint.naming(), {checkpoint.source, nullptr});
+    model_.set_recompute(o.recompute);
+    LoraSpec spec;
+    spec.rank = o.rank;
+    const LoraTargets targets{o.all_linear ? std::vector<std::string>{"all-linear"}
+                                           : std::vector<std::string>{}};
+    network_.attach(model_, [&](const std::string& path) {
+      return targets.matches(checkpoint.config, checkpoint.names, path) ? std::optional(spec) : std::nullopt;
+    });
+    arena_ = std::make_unique<ParamArena>(context_, network_.params());
+    adamw_ = std::make_unique<AdamW>(context_, *arena_, AdamWOptions{});
+    network_.init(context_, 1);
+  }
+
+  void step(std::uint32_t number) {
+    context_.step = number;
+    arena_->zero_grad(context_);
+    runner_.run_made_up(context_, tokens_);
+    sum_of_squares(context_, arena_->grad());
+    adamw_->step(context_, *arena_, 1e-4, 1.0);
+  }
+  Runtime& runtime() { return runtime_; }
+
+ private:
+  Runtime runtime_;
+  Context context_;
+  Decoder model_;
+  TextRunner runner_;
+  DecoderLora network_;
+  std::unique_ptr<ParamArena> arena_;
+  std::unique_ptr<AdamW> adamw_;
+  std::int64_t tokens_;
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+bool is_decoder(const std::string& model) {
+  return model == "llama7b" || model == "llama1b" || model == "chatglm3";
+}
+
+DecoderConfig published_decoder(const std::string& model) {
+  DecoderConfig k;
+  k.pairing = RopeSpec::interleaved;
+  if (model == "llama7b") {  // LLaMA 2 7B
+    k.vocab = 32000, k.width = 4096, k.mlp = 11008, k.layers = 32, k.heads = k.kv_heads = 32,
+    k.context = 4096;
+  } else if (model == "llama1b") {  // TinyLlama 1.1B
+    k.vocab = 32000, k.width = 2048, k.mlp = 5632, k.layers = 22, k.heads = 32, k.kv_heads = 4,
+    k.context = 2048;
+  } else {  // ChatGLM3-6B
+    k.family = DecoderFamily::chatglm3;
+    k.vocab = 65024, k.width = 4096, k.mlp = 13696, k.layers = 28, k.heads = 32, k.kv_heads = 2,
+    k.context = 8192;
+    k.qkv_bias = k.fused_qkv = k.fused_gate_up = true;
+  }
+  k.head_dim = k.width / k.heads;
+  k.rotary_dims = k.family == DecoderFamily::llama ? k.head_dim : k.head_dim / 2;
+  return k;
+}
+
+void write_random_model(const fs::path& path, const DecoderConfig& config, const std::string& base) {
+  const FileDType dtype = base_type(base);
+  std::vector<std::byte> pool(kPool);
+  HostRandom random(RandomStream{1, purpose("random model"), 0, 0});
+  for (std::size_t i = 0; i < kPool; i += 4) {
+    const std::uint32_t word = random.word();
+    std::memcpy(pool.data() + i, &word, 4);
+  }
+  Decoder model(config, names_of(config));
+  Weights weights;
+  model.visit(weights);
+  std::vector<TensorOutput> tensors;
+  for (const Weight* w : weights.all) {
+    const auto name = translate(w->path(), model.names(), gguf_decoder_names());
+    const bool matrix = w->shape().rank() == 2;
+    const Shape& s = w->shape();
+    tensors.push_back({*name,
+                       matrix ? dtype : FileDType::f32,
+                       {s.dims().begin(), s.dims().end()},
+                       [w, matrix, dtype, &pool](const AppendBytes& append) {
+                         if (matrix) return append_random(append, *w, dtype, pool);
+                         const bool gain = w->path().ends_with(".weight");
+                         const std::vector<float> values(static_cast<std::size_t>(w->shape().numel()),
+                                                         gain ? 1.0F : 0.0F);
+                         append(std::as_bytes(std::span(values)));
+                       }});
+  }
+  std::vector<GgufEntry> entries = gguf_model_keys(config, *gguf_architecture(config), dtype);
+  const std::vector<GgufEntry> tokens = gguf_keys_of(filler_vocabulary(), config.vocab);
+  entries.insert(entries.end(), tokens.begin(), tokens.end());
+  write_gguf(path, entries, tensors);
+}
+
+StepBenchResult run_decoder_bench(const StepBenchOptions& o) {
+  StepBenchResult r;
+  const bool keep = !o.file.empty();
+  const fs::path path =
+      keep ? fs::path(o.file)
+           : fs::temp_directory_path() / join("rankine-bench-", o.model, "-", o.base, ".gguf");
+  if (!fs::exists(path)) {
+    std::fprintf(stderr, "writing %s\n", path.c_str());
+    write_random_model(path, published_decoder(o.model), o.base);
+  }
+  {
+    Session plan(o, open_decoder_checkpoint(path), Device::cpu().planned());
+    plan.runtime().cost().clear();
+    plan.step(0);
+    r.flops = plan.runtime().cost().flops();
+    r.planned_bytes = plan.runtime().memory().high_water() + plan.runtime().memory().held(Account::mapped);
+  }
+  const Clock::time_point start = Clock::now();
+  Session run(o, open_decoder_checkpoint(path), Device::cpu());
+  r.load_seconds = seconds_since(start);
+  run.step(0);
+  r.first_step_seconds = seconds_since(start);
+  run.runtime().cost().clear();
+  std::vector<double> seconds;
+  for (int i = 0; i < o.steps; ++i) {
+    const Clock::time_point begin = Clock::now();
+    run.step(static_cast<std::uint32_t>(i + 1));
+    seconds.push_back(seconds_since(begin));
+  }
+  std::sort(seconds.begin(), seconds.end());
+  r.seconds = seconds[seconds.size() / 2];
+  r.tokens_per_second = static_cast<double>(o.tokens) / r.seconds;
+  r.peak_rss_bytes = host_memory().peak;
+  if (o.profile) std::fputs(run.runtime().cost().report().c_str(), stderr);
+  r.matmul_gflops = measure_sgemm_rate(run.runtime().pool()).best() * 1e-9;
+  r.matmul_share = r.flops / r.seconds / (r.matmul_gflops * 1e9);
+  if (!keep) fs::remove(path);
+  return r;
+}
+
+}  // namespace rankine::bench
