@@ -1,5 +1,6 @@
 #include "io/formats/tensor_source.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -100,6 +101,8 @@ FileDType file_dtype_named(std::string_view name) {
 }
 
 std::int64_t TensorInfo::numel() const {
+  // An empty tensor may have other extents of any size: their product is not asked for.
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
   std::int64_t n = 1;
   for (const std::int64_t extent : shape) n *= extent;
   return n;

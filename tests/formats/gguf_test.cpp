@@ -160,6 +160,13 @@ TEST(Gguf, TheWriterRefuses) {
   EXPECT_EQ(folder.names(), std::vector<std::string>());
 }
 
+// Found by fuzzing: the other extents of an empty tensor may be of any size.
+TEST(Gguf, AnEmptyTensorOfAbsurdExtentsIsEmpty) {
+  Bytes file = gguf(1, 0);
+  tensor(file, "m", {0, std::uint64_t{1} << 53, 4161565}, 0, 0).align(32);
+  EXPECT_EQ(parse_gguf(test::as_bytes(file.data), "f").tensors.at("m").numel(), 0);
+}
+
 TEST(Gguf, HostileHeaders) {
   EXPECT_TRUE(is_gguf(test::as_bytes(gguf(0, 0).data)));
   EXPECT_FALSE(is_gguf(test::as_bytes(std::string("GGU"))));
