@@ -1,6 +1,15 @@
-# CUDA is optional: with AUTO it is used when nvcc is found. RANKINE_WITH_CUDA says what came of it.
+# The CUDA backend. RANKINE_WITH_CUDA says whether the .cu sources are part of the build, RANKINE_EMULATED whether they
+# are compiled as C++ against kernels/emulator, which runs them on the CPU for the tests of machines without a GPU.
 set(RANKINE_WITH_CUDA OFF)
-if(NOT RANKINE_CUDA STREQUAL "OFF")
+set(RANKINE_EMULATED OFF)
+add_library(rankine_cuda INTERFACE)  # the CUDA runtime, real or emulated
+
+if(RANKINE_CUDA STREQUAL "EMULATED")
+  set(RANKINE_WITH_CUDA ON)
+  set(RANKINE_EMULATED ON)
+  target_compile_definitions(rankine_options INTERFACE RANKINE_WITH_CUDA RANKINE_EMULATED)
+  target_link_libraries(rankine_cuda INTERFACE rankine_emulator)
+elseif(NOT RANKINE_CUDA STREQUAL "OFF")
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
@@ -13,10 +22,29 @@ if(NOT RANKINE_CUDA STREQUAL "OFF")
       set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
     endif()
     set(CMAKE_CUDA_STANDARD 20)
+    find_package(CUDAToolkit REQUIRED)
     set(RANKINE_WITH_CUDA ON)
+    target_compile_definitions(rankine_options INTERFACE RANKINE_WITH_CUDA)
+    target_link_libraries(rankine_cuda INTERFACE CUDA::cudart_static)
   elseif(RANKINE_CUDA STREQUAL "ON")
     message(FATAL_ERROR "RANKINE_CUDA=ON but no CUDA compiler (nvcc) was found; install the CUDA toolkit or use OFF")
   else()
     message(STATUS "No CUDA compiler found: building for the CPU only")
   endif()
 endif()
+
+# rankine_cuda_sources(TARGET a.cu ...): added when the build has CUDA. Emulated, they are C++, and clang reports their
+# loads and stores to the emulator, which looks for races and for shared memory that nobody wrote.
+function(rankine_cuda_sources target)
+  if(NOT RANKINE_WITH_CUDA)
+    return()
+  endif()
+  target_sources(${target} PRIVATE ${ARGN})
+  if(RANKINE_EMULATED)
+    set(flags -xc++ -Wno-unknown-pragmas)
+    if(CMAKE_CXX_COMPILER_ID MATCHES Clang AND RANKINE_SANITIZE MATCHES address)
+      list(APPEND flags -fsanitize-coverage=func,trace-loads,trace-stores)
+    endif()
+    set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${flags}")
+  endif()
+endfunction()

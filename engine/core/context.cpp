@@ -50,7 +50,11 @@ std::string CostMeter::report() const {
   return std::move(out).str();
 }
 
-Runtime::Runtime(Device device, std::size_t budget, int threads) : memory_(device, budget), pool_(threads) {}
+Runtime::Runtime(Device device, std::size_t budget, int threads) : memory_(device, budget), pool_(threads) {
+  if constexpr (build::cuda) {
+    if (device.is_cuda() && !device.plan) stream_ = cuda::make_stream(device);
+  }
+}
 
 Op::Op(const Context& c, std::string_view name, Cost cost)
     : meter_(c.cost()),

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/core/cuda_device.h"
 #include "engine/core/memory.h"
 #include "engine/core/parallel.h"
 #include "engine/core/philox.h"
@@ -50,11 +51,13 @@ class Runtime {
   Memory& memory() { return memory_; }
   ThreadPool& pool() { return pool_; }
   CostMeter& cost() { return cost_; }
+  CudaStream cuda_stream() const { return stream_.get(); }
 
  private:
   Memory memory_;
   ThreadPool pool_;
   CostMeter cost_;
+  std::shared_ptr<CUstream_st> stream_;  // null on a CPU and on a plan device
 };
 
 class Context {
@@ -66,6 +69,8 @@ class Context {
   Memory& memory() const { return runtime_->memory(); }
   ThreadPool& pool() const { return runtime_->pool(); }
   CostMeter& cost() const { return runtime_->cost(); }
+  // The stream that kernels of a CUDA device are launched on.
+  CudaStream cuda_stream() const { return runtime_->cuda_stream(); }
   Runtime& runtime() const { return *runtime_; }
 
   // Fresh tensors; contents are not initialised.

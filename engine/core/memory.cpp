@@ -5,6 +5,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "engine/core/cuda_device.h"
 #include "engine/core/error.h"
 
 namespace rankine {
@@ -128,8 +129,14 @@ Block::Block(Memory& memory, const MappedBytes& mapped, std::size_t bytes, std::
 Block::~Block() { memory_.release(offset_, bytes_, account_); }
 
 Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(budget) {
-  require<Error>(!device.is_cuda() || device.plan, "Memory: this build has no CUDA runtime; use device: cpu");
-  if (!device.plan) backing_ = make_cpu_backing(budget);
+  if (device.plan) return;
+  if (!device.is_cuda()) {
+    backing_ = make_cpu_backing(budget);
+  } else if constexpr (build::cuda) {
+    backing_ = cuda::make_backing(device, budget);
+  } else {
+    throw Error("Memory: this build has no CUDA runtime; use device: cpu");
+  }
 }
 
 Memory::~Memory() = default;

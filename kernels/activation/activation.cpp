@@ -40,7 +40,7 @@ void silu_forward(const Context& c, Tensor& y, const Tensor& x) {
   Op op(c, "silu_forward", {kForwardFlops * double(n), 2 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::silu_forward(kDefaultStream, y.data<float>(), x.data<float>(), n);
+    if (c.device().is_cuda()) return cuda::silu_forward(c.cuda_stream(), y.data<float>(), x.data<float>(), n);
   }
   cpu::silu_forward(c.pool(), y.data<float>(), x.data<float>(), n);
 }
@@ -51,7 +51,7 @@ void silu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor&
   Op op(c, "silu_backward", {kBackwardFlops * double(n), 3 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::silu_backward(kDefaultStream, grad_args(dx, dy, x), n);
+    if (c.device().is_cuda()) return cuda::silu_backward(c.cuda_stream(), grad_args(dx, dy, x), n);
   }
   cpu::silu_backward(c.pool(), grad_args(dx, dy, x), n);
 }
@@ -63,7 +63,7 @@ void gelu_forward(const Context& c, Tensor& y, const Tensor& x, Gelu kind) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda())
-      return cuda::gelu_forward(kDefaultStream, y.data<float>(), x.data<float>(), n, kind);
+      return cuda::gelu_forward(c.cuda_stream(), y.data<float>(), x.data<float>(), n, kind);
   }
   cpu::gelu_forward(c.pool(), y.data<float>(), x.data<float>(), n, kind);
 }
@@ -74,7 +74,7 @@ void gelu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor&
   Op op(c, "gelu_backward", {kBackwardFlops * double(n), 3 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::gelu_backward(kDefaultStream, grad_args(dx, dy, x), n, kind);
+    if (c.device().is_cuda()) return cuda::gelu_backward(c.cuda_stream(), grad_args(dx, dy, x), n, kind);
   }
   cpu::gelu_backward(c.pool(), grad_args(dx, dy, x), n, kind);
 }
@@ -87,7 +87,7 @@ void geglu_forward(const Context& c, Tensor& y, const Tensor& x) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda())
-      return cuda::geglu_forward(kDefaultStream, y.data<float>(), x.data<float>(), size);
+      return cuda::geglu_forward(c.cuda_stream(), y.data<float>(), x.data<float>(), size);
   }
   cpu::geglu_forward(c.pool(), y.data<float>(), x.data<float>(), size);
 }
@@ -100,7 +100,7 @@ void geglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
   Op op(c, "geglu_backward", {(kBackwardFlops + 3) * double(n), 5 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::geglu_backward(kDefaultStream, grad_args(dx, dy, x), size);
+    if (c.device().is_cuda()) return cuda::geglu_backward(c.cuda_stream(), grad_args(dx, dy, x), size);
   }
   cpu::geglu_backward(c.pool(), grad_args(dx, dy, x), size);
 }

@@ -1,5 +1,4 @@
-// CUDA side of activation.h: fp32, grid-stride. The doors pass the default stream until the Context carries
-// one.
+// CUDA side of activation.h: fp32, grid-stride.
 #include "kernels/activation/activation_impl.h"
 #include "kernels/common/launch.cuh"
 

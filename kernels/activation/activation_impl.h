@@ -2,8 +2,8 @@
 // folder.
 #pragma once
 
+#include "engine/core/cuda_device.h"
 #include "kernels/activation/activation.h"
-#include "kernels/common/cuda_stream.h"
 
 namespace rankine {
 

@@ -22,10 +22,25 @@ inline void check_dtype(std::string_view op, std::string_view what, const Tensor
                       ", got ", name_of(t.dtype()));
 }
 
-// Activations: fp32 on the CPU; fp16 or bf16 on CUDA.
+// fp32, whatever the device: statistics, losses, trained parameters and their gradients.
 inline void check_float(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected) {
   check_shape(op, what, t, expected);
   check_dtype(op, what, t, DType::f32);
+}
+
+// Activations: fp32 on the CPU; fp16, bf16 or fp32 on CUDA, the same for all of one operation. Returns the
+// type.
+inline DType check_activation(const Context& c, std::string_view op, std::string_view what, const Tensor& t,
+                              const Shape& expected) {
+  check_shape(op, what, t, expected);
+  if (!c.device().is_cuda()) {
+    check_dtype(op, what, t, DType::f32);
+  } else {
+    const DType type = t.dtype();
+    require<ShapeError>(type == DType::f16 || type == DType::bf16 || type == DType::f32, op, ": expected ",
+                        what, " of type f16, bf16 or f32, got ", name_of(type));
+  }
+  return t.dtype();
 }
 
 // Called where an operation has no kernel for the context's device.

@@ -43,7 +43,7 @@ void fill(const Context& c, Tensor& y, float value) {
   Op op(c, "fill", {0, kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::fill(kDefaultStream, y.data<float>(), n, value);
+    if (c.device().is_cuda()) return cuda::fill(c.cuda_stream(), y.data<float>(), n, value);
   }
   cpu::fill(c.pool(), y.data<float>(), n, value);
 }
@@ -57,7 +57,7 @@ void copy(const Context& c, Tensor& y, const Tensor& x) {
   Op op(c, "copy", {0, double(x.bytes() + y.bytes())});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::copy(kDefaultStream, y.raw(), y.dtype(), {x.raw(), x.dtype()}, n);
+    if (c.device().is_cuda()) return cuda::copy(c.cuda_stream(), y.raw(), y.dtype(), {x.raw(), x.dtype()}, n);
   }
   cpu::copy(c.pool(), y.raw(), y.dtype(), {x.raw(), x.dtype()}, n);
 }
@@ -69,7 +69,7 @@ void scale(const Context& c, Tensor& y, const Tensor& x, float s) {
   Op op(c, "scale", {double(n), 2 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::scale(kDefaultStream, y.data<float>(), x.data<float>(), n, s);
+    if (c.device().is_cuda()) return cuda::scale(c.cuda_stream(), y.data<float>(), x.data<float>(), n, s);
   }
   cpu::scale(c.pool(), y.data<float>(), x.data<float>(), n, s);
 }
@@ -83,7 +83,7 @@ void add(const Context& c, Tensor& y, const Tensor& a, const Tensor& b) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::add(kDefaultStream, y.data<float>(), a.data<float>(), b.data<float>(), n);
+      return cuda::add(c.cuda_stream(), y.data<float>(), a.data<float>(), b.data<float>(), n);
     }
   }
   cpu::add(c.pool(), y.data<float>(), a.data<float>(), b.data<float>(), n);
@@ -96,7 +96,8 @@ void add_scaled(const Context& c, Tensor& y, const Tensor& x, float s) {
   Op op(c, "add_scaled", {2.0 * double(n), 3 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::add_scaled(kDefaultStream, y.data<float>(), x.data<float>(), n, s);
+    if (c.device().is_cuda())
+      return cuda::add_scaled(c.cuda_stream(), y.data<float>(), x.data<float>(), n, s);
   }
   cpu::add_scaled(c.pool(), y.data<float>(), x.data<float>(), n, s);
 }
@@ -110,7 +111,7 @@ void multiply(const Context& c, Tensor& y, const Tensor& a, const Tensor& b) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::multiply(kDefaultStream, y.data<float>(), a.data<float>(), b.data<float>(), n);
+      return cuda::multiply(c.cuda_stream(), y.data<float>(), a.data<float>(), b.data<float>(), n);
     }
   }
   cpu::multiply(c.pool(), y.data<float>(), a.data<float>(), b.data<float>(), n);
@@ -123,7 +124,7 @@ void lerp(const Context& c, Tensor& y, const Tensor& x, float weight) {
   Op op(c, "lerp", {3.0 * double(n), 3 * kWord * double(n)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::lerp(kDefaultStream, y.data<float>(), x.data<float>(), n, weight);
+    if (c.device().is_cuda()) return cuda::lerp(c.cuda_stream(), y.data<float>(), x.data<float>(), n, weight);
   }
   cpu::lerp(c.pool(), y.data<float>(), x.data<float>(), n, weight);
 }
@@ -136,7 +137,7 @@ void add_per_sample(const Context& c, Tensor& y, const Tensor& v) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda())
-      return cuda::add_per_sample(kDefaultStream, y.data<float>(), v.data<float>(), size);
+      return cuda::add_per_sample(c.cuda_stream(), y.data<float>(), v.data<float>(), size);
   }
   cpu::add_per_sample(c.pool(), y.data<float>(), v.data<float>(), size);
 }
@@ -149,7 +150,7 @@ void multiply_per_sample(const Context& c, Tensor& y, const Tensor& v) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::multiply_per_sample(kDefaultStream, y.data<float>(), v.data<float>(), size);
+      return cuda::multiply_per_sample(c.cuda_stream(), y.data<float>(), v.data<float>(), size);
     }
   }
   cpu::multiply_per_sample(c.pool(), y.data<float>(), v.data<float>(), size);
@@ -165,7 +166,7 @@ void sum_per_sample(const Context& c, Tensor& dv, const Tensor& dy) {
   if (op.planned()) return;
   const SampleSums args{dv.data<float>(), dy.data<float>(), partial.data<float>(), size};
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::sum_per_sample(kDefaultStream, args);
+    if (c.device().is_cuda()) return cuda::sum_per_sample(c.cuda_stream(), args);
   }
   cpu::sum_per_sample(c.pool(), args);
 }
@@ -177,7 +178,7 @@ void add_to_each_sample(const Context& c, Tensor& y, const Tensor& table) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::add_to_each_sample(kDefaultStream, y.data<float>(), table.data<float>(), y.dim(0), each);
+      return cuda::add_to_each_sample(c.cuda_stream(), y.data<float>(), table.data<float>(), y.dim(0), each);
     }
   }
   cpu::add_to_each_sample(c.pool(), y.data<float>(), table.data<float>(), y.dim(0), each);
@@ -190,7 +191,7 @@ void sum_over_samples(const Context& c, Tensor& dtable, const Tensor& dy) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::sum_over_samples(kDefaultStream, dtable.data<float>(), dy.data<float>(), dy.dim(0), each);
+      return cuda::sum_over_samples(c.cuda_stream(), dtable.data<float>(), dy.data<float>(), dy.dim(0), each);
     }
   }
   cpu::sum_over_samples(c.pool(), dtable.data<float>(), dy.data<float>(), dy.dim(0), each);
@@ -202,7 +203,7 @@ void concat_channels(const Context& c, Tensor& y, const Tensor& a, const Tensor&
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::concat_channels(kDefaultStream, y.data<float>(), a.data<float>(), b.data<float>(), size);
+      return cuda::concat_channels(c.cuda_stream(), y.data<float>(), a.data<float>(), b.data<float>(), size);
     }
   }
   cpu::concat_channels(c.pool(), y.data<float>(), a.data<float>(), b.data<float>(), size);
@@ -214,7 +215,7 @@ void split_channels(const Context& c, Tensor& a, Tensor& b, const Tensor& y) {
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::split_channels(kDefaultStream, a.data<float>(), b.data<float>(), y.data<float>(), size);
+      return cuda::split_channels(c.cuda_stream(), a.data<float>(), b.data<float>(), y.data<float>(), size);
     }
   }
   cpu::split_channels(c.pool(), a.data<float>(), b.data<float>(), y.data<float>(), size);
@@ -235,7 +236,7 @@ void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const
   const SampleMix args{y.data<float>(), a.data(), x.data<float>(), b.data(),
                        z.data<float>(), x.dim(0), n / x.dim(0)};
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::mix_per_sample(kDefaultStream, args);
+    if (c.device().is_cuda()) return cuda::mix_per_sample(c.cuda_stream(), args);
   }
   cpu::mix_per_sample(c.pool(), args);
 }

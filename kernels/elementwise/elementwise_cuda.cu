@@ -1,9 +1,6 @@
-// CUDA side of elementwise.h: fp32, grid-stride. The doors pass the default stream until the Context carries
-// one.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+// CUDA side of elementwise.h: fp32, grid-stride.
 #include "kernels/common/launch.cuh"
+#include "kernels/common/numeric.cuh"
 #include "kernels/common/row_chunks.h"
 #include "kernels/elementwise/elementwise_impl.h"
 
@@ -42,43 +39,12 @@ struct Lerp {
   __device__ void operator()(std::int64_t i) const { y[i] += weight * (x[i] - y[i]); }
 };
 
-__device__ float widen(float x) { return x; }
-__device__ float widen(__half x) { return __half2float(x); }
-__device__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
-template <class T>
-__device__ T narrow(float x);
-template <>
-__device__ float narrow<float>(float x) {
-  return x;
-}
-template <>
-__device__ __half narrow<__half>(float x) {
-  return __float2half_rn(x);
-}
-template <>
-__device__ __nv_bfloat16 narrow<__nv_bfloat16>(float x) {
-  return __float2bfloat16_rn(x);
-}
 template <class To, class From>
 struct Convert {
   To* y;
   const From* x;
-  __device__ void operator()(std::int64_t i) const { y[i] = narrow<To>(widen(x[i])); }
+  __device__ void operator()(std::int64_t i) const { y[i] = from_float<To>(to_float(x[i])); }
 };
-
-template <class To>
-void convert_to(CudaStream stream, void* y, Typed x, std::int64_t n) {
-  auto* out = static_cast<To*>(y);
-  switch (x.dtype) {
-    case DType::f16:
-      return for_each("copy", stream, n, Convert<To, __half>{out, static_cast<const __half*>(x.data)});
-    case DType::bf16:
-      return for_each("copy", stream, n,
-                      Convert<To, __nv_bfloat16>{out, static_cast<const __nv_bfloat16*>(x.data)});
-    default:
-      return for_each("copy", stream, n, Convert<To, float>{out, static_cast<const float*>(x.data)});
-  }
-}
 
 // The element of v (samples, channels) that belongs to element i of a map.
 __device__ std::int64_t per_sample(const SampleMap& size, std::int64_t i) {
@@ -192,14 +158,13 @@ void copy(CudaStream stream, void* y, DType dtype, Typed x, std::int64_t n) {
     require<Error>(status == cudaSuccess, "copy: ", cudaGetErrorString(status));
     return;
   }
-  switch (dtype) {
-    case DType::f16:
-      return convert_to<__half>(stream, y, x, n);
-    case DType::bf16:
-      return convert_to<__nv_bfloat16>(stream, y, x, n);
-    default:
-      return convert_to<float>(stream, y, x, n);
-  }
+  with_float_type("copy", dtype, [&](auto to) {
+    with_float_type("copy", x.dtype, [&](auto from) {
+      using To = decltype(to);
+      using From = decltype(from);
+      for_each("copy", stream, n, Convert<To, From>{static_cast<To*>(y), static_cast<const From*>(x.data)});
+    });
+  });
 }
 
 void scale(CudaStream stream, float* y, const float* x, std::int64_t n, float s) {

@@ -19,7 +19,7 @@ void adamw_step(const Context& c, AdamWState state, const Tensor& grad, const Ad
   const AdamWArgs args{state.value.data<float>(), state.m.data<float>(), state.v.data<float>(),
                        grad.data<float>(), n};
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::adamw_step(kDefaultStream, args, AdamWFactors(spec));
+    if (c.device().is_cuda()) return cuda::adamw_step(c.cuda_stream(), args, AdamWFactors(spec));
   }
   cpu::adamw_step(c.pool(), args, AdamWFactors(spec));
 }

@@ -1,4 +1,4 @@
-// CUDA side of optim.h: fp32, grid-stride. The doors pass the default stream until the Context carries one.
+// CUDA side of optim.h: fp32, grid-stride.
 #include "kernels/common/launch.cuh"
 #include "kernels/optim/optim_impl.h"
 

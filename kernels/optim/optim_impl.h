@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/common/cuda_stream.h"
+#include "engine/core/cuda_device.h"
 #include "kernels/optim/optim.h"
 
 namespace rankine {

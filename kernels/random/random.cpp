@@ -22,7 +22,7 @@ void fill_uniform(const Context& c, Tensor& y, const RandomStream& stream, float
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda())
-      return cuda::fill_uniform(kDefaultStream, y.data<float>(), n, stream, {low, high});
+      return cuda::fill_uniform(c.cuda_stream(), y.data<float>(), n, stream, {low, high});
   }
   cpu::fill_uniform(c.pool(), y.data<float>(), n, stream, {low, high});
 }
@@ -33,7 +33,7 @@ void fill_normal(const Context& c, Tensor& y, const RandomStream& stream) {
   Op op(c, "fill_normal", {(kWordFlops + 5) * double(n), double(y.bytes())});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::fill_normal(kDefaultStream, y.data<float>(), n, stream);
+    if (c.device().is_cuda()) return cuda::fill_normal(c.cuda_stream(), y.data<float>(), n, stream);
   }
   cpu::fill_normal(c.pool(), y.data<float>(), n, stream);
 }
@@ -47,7 +47,7 @@ void dropout(const Context& c, Tensor& y, const Tensor& x, const RandomStream& s
   if (op.planned()) return;
   const DropoutArgs args{y.data<float>(), x.data<float>(), n, p};
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::dropout(kDefaultStream, args, stream);
+    if (c.device().is_cuda()) return cuda::dropout(c.cuda_stream(), args, stream);
   }
   cpu::dropout(c.pool(), args, stream);
 }

@@ -1,6 +1,6 @@
-// CUDA side of random.h: fp32, grid-stride, one thread per block of four words. The doors pass the default
-// stream until the Context carries one. Uniform numbers and dropout masks equal the host's bits; normal
-// numbers differ from them by the last places of the device's logarithm, sine and cosine.
+// CUDA side of random.h: fp32, grid-stride, one thread per block of four words.
+// Uniform numbers and dropout masks equal the host's bits; normal numbers differ from them by the last places
+// of the device's logarithm, sine and cosine.
 #include "kernels/common/launch.cuh"
 #include "kernels/random/random_impl.h"
 

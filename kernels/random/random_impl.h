@@ -1,7 +1,7 @@
 // What each device implements for random.h: plain pointers, sizes already checked. Internal to this folder.
 #pragma once
 
-#include "kernels/common/cuda_stream.h"
+#include "engine/core/cuda_device.h"
 #include "kernels/random/random.h"
 
 namespace rankine {
