@@ -1,0 +1,40 @@
+// Hooks of AddressSanitizer, and nothing where the build does not have it.
+#pragma once
+
+#include <cstddef>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define RANKINE_EMULATOR_ASAN 1
+#elif defined(__clang__)
+#if __has_feature(address_sanitizer)
+#define RANKINE_EMULATOR_ASAN 1
+#endif
+#endif
+#ifndef RANKINE_EMULATOR_ASAN
+#define RANKINE_EMULATOR_ASAN 0
+#endif
+
+#if RANKINE_EMULATOR_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace rankine::emulator::sanitizer {
+
+#if RANKINE_EMULATOR_ASAN
+inline void poison(const void* p, std::size_t bytes) { __asan_poison_memory_region(p, bytes); }
+inline void unpoison(const void* p, std::size_t bytes) { __asan_unpoison_memory_region(p, bytes); }
+inline void leave_stack(void** fake, const void* next, std::size_t bytes) {
+  __sanitizer_start_switch_fiber(fake, next, bytes);
+}
+inline void enter_stack(void* fake, const void** previous, std::size_t* bytes) {
+  __sanitizer_finish_switch_fiber(fake, previous, bytes);
+}
+#else
+inline void poison(const void*, std::size_t) {}
+inline void unpoison(const void*, std::size_t) {}
+inline void leave_stack(void**, const void*, std::size_t) {}
+inline void enter_stack(void*, const void**, std::size_t*) {}
+#endif
+
+}  // namespace rankine::emulator::sanitizer
