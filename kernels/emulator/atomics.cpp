@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
+#include "kernels/emulator/executor.h"
 #include "kernels/emulator/shadow.h"
 
 namespace {
-
-using rankine::emulator::Where;
 
 // The sums of signed numbers wrap, as on the device.
 template <class T>
@@ -18,8 +17,10 @@ T sum(T a, T b) {
 }
 
 template <class T, class Change>
-T update(T* address, Where where, Change change) {
-  rankine::emulator::shadow::atomic(address, sizeof(T), where);
+T update(T* address, const void* pc, Change change) {
+  namespace shadow = rankine::emulator::shadow;
+  const rankine::emulator::Inside e("atomic");
+  shadow::access(*e, address, sizeof(T), shadow::Kind::atomic, pc);
   const T before = *address;
   *address = change(before);
   return before;
@@ -27,22 +28,24 @@ T update(T* address, Where where, Change change) {
 
 }  // namespace
 
-#define RANKINE_EMULATOR_DEFINE(name, type, expression)                                   \
-  type name(type* address, type v, Where where) {                                         \
-    return update(address, where, [v](type x) { return static_cast<type>(expression); }); \
+#define RANKINE_EMULATOR_DEFINE(name, type, expression)                   \
+  type name(type* address, type v) {                                      \
+    return update(address, __builtin_return_address(0),                   \
+                  [v](type x) { return static_cast<type>(expression); }); \
   }
-#define RANKINE_EMULATOR_DEFINE_INTEGER(type)                                             \
-  RANKINE_EMULATOR_DEFINE(atomicAdd, type, sum(x, v))                                     \
-  RANKINE_EMULATOR_DEFINE(atomicMax, type, std::max(x, v))                                \
-  RANKINE_EMULATOR_DEFINE(atomicMin, type, std::min(x, v))                                \
-  RANKINE_EMULATOR_DEFINE(atomicAnd, type, x& v)                                          \
-  RANKINE_EMULATOR_DEFINE(atomicOr, type, x | v)                                          \
-  RANKINE_EMULATOR_DEFINE(atomicXor, type, x ^ v)                                         \
-  type atomicExch(type* address, type v, Where where) {                                   \
-    return update(address, where, [v](type) { return v; });                               \
-  }                                                                                       \
-  type atomicCAS(type* address, type compare, type v, Where where) {                      \
-    return update(address, where, [compare, v](type x) { return x == compare ? v : x; }); \
+#define RANKINE_EMULATOR_DEFINE_INTEGER(type)                                     \
+  RANKINE_EMULATOR_DEFINE(atomicAdd, type, sum(x, v))                             \
+  RANKINE_EMULATOR_DEFINE(atomicMax, type, std::max(x, v))                        \
+  RANKINE_EMULATOR_DEFINE(atomicMin, type, std::min(x, v))                        \
+  RANKINE_EMULATOR_DEFINE(atomicAnd, type, x& v)                                  \
+  RANKINE_EMULATOR_DEFINE(atomicOr, type, x | v)                                  \
+  RANKINE_EMULATOR_DEFINE(atomicXor, type, x ^ v)                                 \
+  type atomicExch(type* address, type v) {                                        \
+    return update(address, __builtin_return_address(0), [v](type) { return v; }); \
+  }                                                                               \
+  type atomicCAS(type* address, type compare, type v) {                           \
+    return update(address, __builtin_return_address(0),                           \
+                  [compare, v](type x) { return x == compare ? v : x; });         \
   }
 RANKINE_EMULATOR_DEFINE_INTEGER(int)
 RANKINE_EMULATOR_DEFINE_INTEGER(unsigned)
@@ -54,6 +57,6 @@ RANKINE_EMULATOR_DEFINE(atomicAdd, double, x + v)
 RANKINE_EMULATOR_DEFINE(atomicInc, unsigned, x >= v ? 0 : x + 1)
 RANKINE_EMULATOR_DEFINE(atomicDec, unsigned, x == 0 || x > v ? v : x - 1)
 
-float atomicExch(float* address, float v, Where where) {
-  return update(address, where, [v](float) { return v; });
+float atomicExch(float* address, float v) {
+  return update(address, __builtin_return_address(0), [v](float) { return v; });
 }

@@ -64,39 +64,46 @@ int source_of(const ShuffleCall& call, int lane) {
 }  // namespace
 
 int block_barrier(Count count, int predicate, Where where) {
-  return executor("__syncthreads").barrier(count, predicate, where);
+  where.pc = __builtin_return_address(0);
+  return Inside("__syncthreads")->barrier(count, predicate, where);
 }
 
 void warp_barrier(unsigned mask, Where where) {
-  executor("__syncwarp").meet(kSyncWarp, mask, nullptr, where);
+  where.pc = __builtin_return_address(0);
+  Inside("__syncwarp")->meet(kSyncWarp, mask, nullptr, where);
 }
 
 unsigned warp_vote(Vote vote, unsigned mask, int predicate, Where where) {
+  where.pc = __builtin_return_address(0);
   const Collective& kind = kVotes[static_cast<int>(vote)];
   VotePayload payload{predicate, 0};
-  executor(kind.name).meet(kind, mask, &payload, where);
+  Inside(kind.name)->meet(kind, mask, &payload, where);
   if (vote == Vote::any) return payload.result != 0;
   if (vote == Vote::all) return payload.result == mask;
   return payload.result;
 }
 
 std::uint64_t warp_shuffle(const ShuffleCall& call, std::uint64_t bits, Where where) {
+  where.pc = __builtin_return_address(0);
   const Collective& kind = kShuffles[static_cast<int>(call.kind)];
-  Executor& e = executor(kind.name);
+  const Inside e(kind.name);
   if (!std::has_single_bit(static_cast<unsigned>(call.width)) || call.width > 32)
-    e.fail(join(kind.name, " at ", where, ": width ", call.width, ", allowed are 1, 2, 4, 8, 16, 32"));
-  const int source = source_of(call, static_cast<int>(e.self().lane()));
+    e->fail(join(kind.name, " at ", where, ": width ", call.width, ", allowed are 1, 2, 4, 8, 16, 32"));
+  const int source = source_of(call, static_cast<int>(e->self().lane()));
   if (source < 0 || !(call.mask >> source & 1U)) {
-    e.fail(join("missing lane: ", kind.name, " at ", where, " reads lane ", source,
-                ", which its mask leaves out"));
+    e->fail(join("missing lane: ", kind.name, " at ", where, " reads lane ", source,
+                 ", which its mask leaves out"));
   }
   ShufflePayload payload{source, bits, 0};
-  e.meet(kind, call.mask, &payload, where);
+  e->meet(kind, call.mask, &payload, where);
   return payload.result;
 }
 
-unsigned active_mask() { return executor("__activemask").ready_lanes(); }
+unsigned active_mask() { return Inside("__activemask")->ready_lanes(); }
 
-void trap(Where where) { executor("__trap").fail(join("__trap at ", where)); }
+void trap(Where where) {
+  where.pc = __builtin_return_address(0);
+  Inside("__trap")->fail(join("__trap at ", where));
+}
 
 }  // namespace rankine::emulator

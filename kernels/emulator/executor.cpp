@@ -8,14 +8,26 @@
 #include "engine/core/error.h"
 #include "kernels/emulator/limits.h"
 #include "kernels/emulator/shared_memory.h"
+#include "kernels/emulator/symbols.h"
 
 namespace rankine::emulator {
 
 constinit thread_local Executor* active = nullptr;
 
-Executor& executor(const char* call) {
+constinit thread_local bool in_kernel = false;
+
+Inside::Inside(const char* call) {
   require<std::logic_error>(active != nullptr, call, ": called outside a kernel");
-  return *active;
+  in_kernel = false;
+}
+
+// With the line table, which knows where the call was inlined; without one, the line alone.
+std::ostream& operator<<(std::ostream& out, const Where& where) {
+  const std::string_view path = where.file;
+  const std::string line = join(path.substr(path.rfind('/') + 1), ":", where.line);
+  const std::string chain = where.pc ? symbols::line_of(where.pc) : std::string();
+  if (chain.find(line) != std::string::npos) return out << chain;
+  return out << where.file << ':' << where.line;
 }
 
 Executor::Executor()
@@ -72,6 +84,7 @@ void Executor::run_block(std::uint64_t number) {
 
 void Executor::begin_block() {
   shared_ = shared_memory::begin_block(info_->shared_bytes, blocks_run_++);
+  current_ = nullptr;  // of another block, perhaps larger
   alive_ = size_;
   at_barrier_ = barriers_ = ready_warps_ = 0;
   for (unsigned w = 0; w * 32 < size_; ++w) {
@@ -104,13 +117,16 @@ void Executor::entry() {
     bool thrown = true;
     std::string what;
     try {
+      in_kernel = true;
       e->invoke_(e->body_);
+      in_kernel = false;
       thrown = false;
     } catch (const std::exception& error) {
       what = error.what();
     } catch (...) {
       what = "something";
     }
+    in_kernel = false;
     if (thrown) active->fail("the kernel threw " + std::exchange(what, {}));
     active->leave();
   }
@@ -271,15 +287,18 @@ void Executor::release_barrier() {
   for (unsigned i = 0; i < size_; ++i) threads_[i].waits_in = nullptr;
 }
 
-std::string Executor::describe(Index t) const {
-  return join("block (", block_.x, ",", block_.y, ",", block_.z, ") thread (", t.x, ",", t.y, ",", t.z, ")");
+std::string Executor::describe(std::uint64_t block, unsigned thread) const {
+  const dim3 grid = info_->grid;
+  const Index t = threads_[thread].index;
+  return join("block (", block % grid.x, ",", block / grid.x % grid.y, ",", block / grid.x / grid.y,
+              ") thread (", t.x, ",", t.y, ",", t.z, ")");
 }
 
 void Executor::fail(std::string what) {
   fault_ =
-      join(what, "\n  in ", describe(current_->index), " of ", info_->kernel, " launched at ", info_->file,
-           ":", info_->line, ", grid (", info_->grid.x, ",", info_->grid.y, ",", info_->grid.z, ") block (",
-           info_->block.x, ",", info_->block.y, ",", info_->block.z, "), seed ", seed());
+      join(what, "\n  in ", describe(block_number_, current_->linear), " of ", info_->kernel, " launched at ",
+           info_->file, ":", info_->line, ", grid (", info_->grid.x, ",", info_->grid.y, ",", info_->grid.z,
+           ") block (", info_->block.x, ",", info_->block.y, ",", info_->block.z, "), seed ", seed());
   std::string().swap(what);  // nothing on an abandoned stack is destroyed
   abandon();
 }

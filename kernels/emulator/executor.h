@@ -18,7 +18,7 @@ struct AsyncCopy {
   void* to;
   int bytes;
   int group;  // which commit closes it
-  Where where;
+  const void* pc;
   unsigned char data[16];
 };
 
@@ -85,7 +85,7 @@ class Executor {
   bool on_fiber_stack(std::uintptr_t a) const {
     return a - reinterpret_cast<std::uintptr_t>(stacks_.begin()) < stacks_.bytes();
   }
-  std::string describe(Index thread) const;
+  std::string describe(std::uint64_t block, unsigned thread) const;  // "block (0,0,0) thread (31,0,0)"
 
  private:
   static void entry();
@@ -126,11 +126,21 @@ class Executor {
 // The executor of the kernel that runs on this host thread, or nullptr.
 extern constinit thread_local Executor* active;
 
-// Same, for calls that make sense in a kernel only.
-Executor& executor(const char* call);
+// Whether the running code is a kernel's. Inline functions of the standard library may be the kernels'
+// instrumented ones, so what the emulator itself does must not be taken for an access of the kernel.
+extern constinit thread_local bool in_kernel;
 
-inline std::ostream& operator<<(std::ostream& out, Where where) {
-  return out << where.file << ':' << where.line;
-}
+// The way into the emulator from a kernel, and back at the end of its life.
+class Inside {
+ public:
+  explicit Inside(const char* call);  // throws std::logic_error outside of kernels
+  ~Inside() { in_kernel = true; }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+  Executor* operator->() const { return active; }
+  Executor& operator*() const { return *active; }
+};
+
+std::ostream& operator<<(std::ostream& out, const Where& where);
 
 }  // namespace rankine::emulator

@@ -38,7 +38,7 @@ rankine_switch_stack:
 namespace rankine::emulator {
 
 void Fiber::prepare(void* low, std::size_t bytes, void (*entry)(), std::size_t skew) {
-  sanitizer::unpoison(low, bytes);  // frames that were abandoned have left their marks
+  if (bytes_) sanitizer::unpoison(low, bytes);  // frames that were abandoned have left their marks
   low_ = low;
   bytes_ = bytes;
   fake_stack_ = nullptr;

@@ -20,5 +20,7 @@ struct Range {
 };
 // The allocation that holds `address`, or the empty range.
 Range allocation_of(std::uintptr_t address);
+// The one before or after `address` that is closer, for messages.
+Range nearest_allocation(std::uintptr_t address);
 
 }  // namespace rankine::emulator::host_state

@@ -7,7 +7,7 @@
 #include "kernels/emulator/executor.h"
 #include "kernels/emulator/host_state.h"
 #include "kernels/emulator/limits.h"
-#include "kernels/emulator/shared_memory.h"
+#include "kernels/emulator/shadow.h"
 
 namespace rankine::emulator {
 namespace {
@@ -38,7 +38,10 @@ cudaError_t check(const LaunchInfo& info) {
 class Running {
  public:
   explicit Running(Executor& e) { active = &e; }
-  ~Running() { active = nullptr; }
+  ~Running() {
+    active = nullptr;
+    in_kernel = false;
+  }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
 };
@@ -56,6 +59,7 @@ void launch_erased(const LaunchInfo& info, void (*invoke)(void*), void* body) {
   static thread_local Executor executor;
   const Running running(executor);
   try {
+    shadow::begin_launch();
     executor.run(info, invoke, body);
   } catch (const Fault&) {
     host_state::set_error(cudaErrorLaunchFailure);
@@ -63,16 +67,16 @@ void launch_erased(const LaunchInfo& info, void (*invoke)(void*), void* body) {
   }
 }
 
-void* dynamic_shared() { return executor("dynamic_shared").shared(); }
+void* dynamic_shared() { return Inside("dynamic_shared")->shared(); }
 
-Index thread_index() { return executor("threadIdx").self().index; }
-Index block_index() { return executor("blockIdx").block_index(); }
+Index thread_index() { return Inside("threadIdx")->self().index; }
+Index block_index() { return Inside("blockIdx")->block_index(); }
 Index block_extent() {
-  const dim3 d = executor("blockDim").info().block;
+  const dim3 d = Inside("blockDim")->info().block;
   return {d.x, d.y, d.z};
 }
 Index grid_extent() {
-  const dim3 d = executor("gridDim").info().grid;
+  const dim3 d = Inside("gridDim")->info().grid;
   return {d.x, d.y, d.z};
 }
 

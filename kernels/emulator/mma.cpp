@@ -127,36 +127,40 @@ const Collective kMma16F16Acc{"mma.m16n8k16.f16", true, false, complete_mma<16, 
 }  // namespace
 
 void ldmatrix(std::uint32_t* r, int matrices, const void* row, bool trans, Where where) {
-  Executor& e = executor("ldmatrix");
+  const Inside e("ldmatrix");
+  where.pc = __builtin_return_address(0);
   if (matrices != 1 && matrices != 2 && matrices != 4)
-    e.fail(join("ldmatrix at ", where, ": ", matrices, " matrices, allowed are 1, 2 and 4"));
+    e->fail(join("ldmatrix at ", where, ": ", matrices, " matrices, allowed are 1, 2 and 4"));
   // Addresses of lanes beyond the last row are not used.
-  if (static_cast<int>(e.self().lane()) < 8 * matrices) {
+  if (static_cast<int>(e->self().lane()) < 8 * matrices) {
     if (reinterpret_cast<std::uintptr_t>(row) % 16)
-      e.fail(join("misaligned: ldmatrix at ", where, " needs rows on 16 bytes"));
-    shadow::require_shared(row, 16, "ldmatrix", where);
-    shadow::read(row, 16, where);
+      e->fail(join("misaligned: ldmatrix at ", where, " needs rows on 16 bytes"));
+    shadow::require_shared(*e, row, 16, "ldmatrix", where.pc);
+    shadow::access(*e, row, 16, shadow::Kind::read, where.pc);
   }
   LdmatrixPayload payload{r, static_cast<const unsigned char*>(row), matrices, trans};
-  e.meet(kLdmatrix, kAll, &payload, where);
+  e->meet(kLdmatrix, kAll, &payload, where);
 }
 
 void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                   const float (&c)[4], MmaType type, Where where) {
+  where.pc = __builtin_return_address(0);
   MmaPayload payload{a, b, c, d, nullptr, nullptr};
-  executor("mma").meet(type == MmaType::f16 ? kMma16F16 : kMma16Bf16, kAll, &payload, where);
+  Inside("mma")->meet(type == MmaType::f16 ? kMma16F16 : kMma16Bf16, kAll, &payload, where);
 }
 
 void mma_m16n8k8(float (&d)[4], const std::uint32_t (&a)[2], const std::uint32_t& b, const float (&c)[4],
                  MmaType type, Where where) {
+  where.pc = __builtin_return_address(0);
   MmaPayload payload{a, &b, c, d, nullptr, nullptr};
-  executor("mma").meet(type == MmaType::f16 ? kMma8F16 : kMma8Bf16, kAll, &payload, where);
+  Inside("mma")->meet(type == MmaType::f16 ? kMma8F16 : kMma8Bf16, kAll, &payload, where);
 }
 
 void mma_m16n8k16_f16acc(std::uint32_t (&d)[2], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                          const std::uint32_t (&c)[2], Where where) {
+  where.pc = __builtin_return_address(0);
   MmaPayload payload{a, b, nullptr, nullptr, c, d};
-  executor("mma").meet(kMma16F16Acc, kAll, &payload, where);
+  Inside("mma")->meet(kMma16F16Acc, kAll, &payload, where);
 }
 
 float ex2(float x) {

@@ -85,6 +85,20 @@ Range allocation_of(std::uintptr_t address) {
   return {after->first, after->first + after->second.bytes};
 }
 
+Range nearest_allocation(std::uintptr_t address) {
+  const std::lock_guard lock(guard());
+  Range nearest;
+  std::uintptr_t distance = UINTPTR_MAX;
+  for (const auto& [begin, allocation] : allocations()) {
+    const std::uintptr_t end = begin + allocation.bytes;
+    const std::uintptr_t gap = address < begin ? begin - address : address < end ? 0 : address - end;
+    if (gap >= distance) continue;
+    distance = gap;
+    nearest = {begin, end};
+  }
+  return nearest;
+}
+
 }  // namespace rankine::emulator::host_state
 
 cudaError_t cudaMalloc(void** p, std::size_t bytes) { return allocate(p, bytes, true); }

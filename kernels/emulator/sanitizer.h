@@ -1,16 +1,9 @@
-// Hooks of AddressSanitizer, and nothing where the build does not have it.
+// What AddressSanitizer must be told, and nothing where the program is built without it.
 #pragma once
 
 #include <cstddef>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define RANKINE_EMULATOR_ASAN 1
-#elif defined(__clang__)
-#if __has_feature(address_sanitizer)
-#define RANKINE_EMULATOR_ASAN 1
-#endif
-#endif
-#ifndef RANKINE_EMULATOR_ASAN
+#ifndef RANKINE_EMULATOR_ASAN  // set by the build, which leaves the emulator itself uninstrumented
 #define RANKINE_EMULATOR_ASAN 0
 #endif
 

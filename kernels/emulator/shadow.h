@@ -1,19 +1,34 @@
 // Who accessed what in the running launch: finds races, reads of uninitialised shared memory and accesses
-// outside of what exists. Works on instrumented programs only; else every function here returns at once.
+// outside of what exists. Loads and stores come from instrumented kernels only (coverage.cpp); cp.async,
+// ldmatrix and atomics report here in every build. A finding ends the kernel (Executor::fail).
+//
+// Two accesses of one byte race when they come from different threads, one is a write, not both are atomic,
+// and neither __syncthreads nor __syncwarp orders them. Blocks are never ordered. Per word of four bytes two
+// writes and two reads are kept, chosen to come from different warps and blocks: a race with an access that
+// has been dropped is missed, an ordered pair is never reported.
 #pragma once
+
+#include <cstdint>
 
 #include "kernels/emulator/include/emulator.h"
 
+namespace rankine::emulator {
+class Executor;
+}
+
 namespace rankine::emulator::shadow {
 
-// Accesses that the emulator makes for the current thread of the running kernel. Throw no exception: a fault
-// ends the kernel.
-void read(const void* p, int bytes, Where where);
-void write(const void* p, int bytes, Where where);
-void write_pending(const void* p, int bytes, Where where);  // by cp.async, under way
-void atomic(const void* p, int bytes, Where where);
+enum class Kind : std::uint8_t { read, write, pending_write, atomic };  // pending: by cp.async, under way
+
+void begin_launch();  // forgets the one before
+
+// An access of the current thread; `pc` is a return address in the kernel.
+void access(Executor& e, std::uintptr_t address, int bytes, Kind kind, const void* pc);
+inline void access(Executor& e, const void* p, int bytes, Kind kind, const void* pc) {
+  access(e, reinterpret_cast<std::uintptr_t>(p), bytes, kind, pc);
+}
 
 // The address must be shared memory of the block.
-void require_shared(const void* p, int bytes, const char* what, Where where);
+void require_shared(Executor& e, const void* p, int bytes, const char* what, const void* pc);
 
 }  // namespace rankine::emulator::shadow

@@ -119,15 +119,13 @@ char* begin_block(std::size_t dynamic_bytes, std::uint64_t blocks_before) {
   return dynamic;
 }
 
-Place place_of(std::uintptr_t address) {
-  const auto dynamic = reinterpret_cast<std::uintptr_t>(dynamic_part());
-  if (address - (dynamic - kRoom / 4) < kRoom) {
-    return address - dynamic < limits::kSharedOptIn ? Place::dynamic_part : Place::beyond_dynamic_part;
-  }
+Found find(std::uintptr_t address) {
+  const auto ground = reinterpret_cast<std::uintptr_t>(dynamic_part()) - kRoom / 4;
+  if (address - ground < kRoom) return {Place::dynamic_part, ground, ground + kRoom};
   for (const Range& range : variables()) {
-    if (address - range.begin < range.end - range.begin) return Place::variable;
+    if (address - range.begin < range.end - range.begin) return {Place::variable, range.begin, range.end};
   }
-  return Place::elsewhere;
+  return {};
 }
 
 std::size_t static_bytes() {

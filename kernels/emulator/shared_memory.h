@@ -12,8 +12,13 @@ namespace rankine::emulator::shared_memory {
 // that its first block wrote are filled: programs have many, kernels use few.
 char* begin_block(std::size_t dynamic_bytes, std::uint64_t blocks_before);
 
-enum class Place { elsewhere, dynamic_part, beyond_dynamic_part, variable };
-Place place_of(std::uintptr_t address);
+enum class Place : std::uint8_t { elsewhere, dynamic_part, variable };
+struct Found {
+  Place place = Place::elsewhere;
+  std::uintptr_t begin = 0, end = 0;  // of the variables declared at one place of the source
+};
+// The ground around the dynamic part counts as it.
+Found find(std::uintptr_t address);
 
 // All __shared__ variables of the program together, in bytes.
 std::size_t static_bytes();

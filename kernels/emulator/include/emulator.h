@@ -17,8 +17,9 @@ namespace rankine::emulator {
 struct Where {
   const char* file = "";
   int line = 0;
+  const void* pc = nullptr;  // the call's return address, filled in by what is called
   static constexpr Where here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-    return {file, line};
+    return {file, line, nullptr};
   }
   friend bool operator==(const Where& a, const Where& b) { return a.line == b.line && same(a.file, b.file); }
 
@@ -62,8 +63,8 @@ void* dynamic_shared();
 void set_seed(std::uint64_t seed);
 std::uint64_t seed();
 
-// Whether the program has kernels whose loads and stores are seen: only then are races, bounds and
-// uninitialised reads checked (clang with -fsanitize-coverage=func,trace-loads,trace-stores).
+// Whether a load or store of a kernel has been seen so far. Only kernels that report theirs are checked for
+// races, bounds and uninitialised reads (clang with -fsanitize-coverage=func,trace-loads,trace-stores).
 bool instrumented();
 
 }  // namespace rankine::emulator

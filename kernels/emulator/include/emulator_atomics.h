@@ -3,20 +3,18 @@
 // different threads on one location are not a race, and an atomic and a plain write are.
 #pragma once
 
-#include "kernels/emulator/include/emulator.h"
+#include "kernels/emulator/include/emulator_types.h"
 
-#define RANKINE_EMULATOR_ATOMIC(name, type) \
-  type name(type* address, type value, rankine::emulator::Where where = rankine::emulator::Where::here());
-#define RANKINE_EMULATOR_ATOMIC_INTEGER(type)             \
-  RANKINE_EMULATOR_ATOMIC(atomicAdd, type)                \
-  RANKINE_EMULATOR_ATOMIC(atomicMax, type)                \
-  RANKINE_EMULATOR_ATOMIC(atomicMin, type)                \
-  RANKINE_EMULATOR_ATOMIC(atomicExch, type)               \
-  RANKINE_EMULATOR_ATOMIC(atomicAnd, type)                \
-  RANKINE_EMULATOR_ATOMIC(atomicOr, type)                 \
-  RANKINE_EMULATOR_ATOMIC(atomicXor, type)                \
-  type atomicCAS(type* address, type compare, type value, \
-                 rankine::emulator::Where where = rankine::emulator::Where::here());
+#define RANKINE_EMULATOR_ATOMIC(name, type) RANKINE_EMULATOR_NOT_TAIL type name(type* address, type value);
+#define RANKINE_EMULATOR_ATOMIC_INTEGER(type) \
+  RANKINE_EMULATOR_ATOMIC(atomicAdd, type)    \
+  RANKINE_EMULATOR_ATOMIC(atomicMax, type)    \
+  RANKINE_EMULATOR_ATOMIC(atomicMin, type)    \
+  RANKINE_EMULATOR_ATOMIC(atomicExch, type)   \
+  RANKINE_EMULATOR_ATOMIC(atomicAnd, type)    \
+  RANKINE_EMULATOR_ATOMIC(atomicOr, type)     \
+  RANKINE_EMULATOR_ATOMIC(atomicXor, type)    \
+  RANKINE_EMULATOR_NOT_TAIL type atomicCAS(type* address, type compare, type value);
 RANKINE_EMULATOR_ATOMIC_INTEGER(int)
 RANKINE_EMULATOR_ATOMIC_INTEGER(unsigned)
 RANKINE_EMULATOR_ATOMIC_INTEGER(unsigned long long)

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#define RANKINE_EMULATOR_INLINE inline __attribute__((always_inline))
+#include "kernels/emulator/include/emulator_types.h"
 
 // min and max of mixed integers follow the usual arithmetic conversions, as CUDA's do.
 #define RANKINE_EMULATOR_MIN_MAX(R, A, B)                                                 \

@@ -7,10 +7,18 @@
 #define RANKINE_EMULATOR_STRING_OF(x) #x
 #define RANKINE_EMULATOR_STRING(x) RANKINE_EMULATOR_STRING_OF(x)
 
+#define RANKINE_EMULATOR_INLINE inline __attribute__((always_inline))
+// For functions that note their return address: it must be the line of the call.
+#if defined(__clang__)
+#define RANKINE_EMULATOR_NOT_TAIL __attribute__((not_tail_called))
+#else
+#define RANKINE_EMULATOR_NOT_TAIL
+#endif
+
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline __attribute__((always_inline))
+#define __forceinline__ RANKINE_EMULATOR_INLINE
 #define __launch_bounds__(...)
 #define __constant__ static
 #define __align__(n) __attribute__((aligned(n)))
@@ -31,14 +39,14 @@
 // A copy of a trivial struct becomes memcpy, which the instrumentation does not see; member by member it
 // does.
 #if RANKINE_EMULATOR_TRACED
-#define RANKINE_EMULATOR_COPY(type, ...)                                 \
-  constexpr type(const type& o) : RANKINE_EMULATOR_INIT_##__VA_ARGS__ {} \
-  constexpr type& operator=(const type& o) {                             \
-    RANKINE_EMULATOR_ASSIGN_##__VA_ARGS__;                               \
-    return *this;                                                        \
+#define RANKINE_EMULATOR_COPY(type, n)                                                        \
+  __attribute__((always_inline)) constexpr type(const type& o) : RANKINE_EMULATOR_INIT_##n {} \
+  __attribute__((always_inline)) constexpr type& operator=(const type& o) {                   \
+    RANKINE_EMULATOR_ASSIGN_##n;                                                              \
+    return *this;                                                                             \
   }
 #else
-#define RANKINE_EMULATOR_COPY(type, ...)   \
+#define RANKINE_EMULATOR_COPY(type, n)     \
   constexpr type(const type& o) = default; \
   constexpr type& operator=(const type& o) = default;
 #endif
