@@ -99,23 +99,21 @@ std::string describe(const Executor& e, std::uintptr_t address) {
 }
 
 #if RANKINE_EMULATOR_ASAN
-bool poisoned(std::uintptr_t address, int bytes) {
+bool poisoned(std::uintptr_t address, std::size_t bytes) {
   struct Mapping {
     std::size_t scale = 0, offset = 0;
     Mapping() { __asan_get_shadow_mapping(&scale, &offset); }
   };
   static const Mapping mapping;
   // The usual case is a zero: all bytes of the granule are fine.
-  const std::uintptr_t first = address >> mapping.scale,
-                       last = (address + static_cast<std::uintptr_t>(bytes) - 1) >> mapping.scale;
+  const std::uintptr_t first = address >> mapping.scale, last = (address + bytes - 1) >> mapping.scale;
   if ((*reinterpret_cast<const char*>(first + mapping.offset) |
        *reinterpret_cast<const char*>(last + mapping.offset)) == 0)
     return false;
-  return __asan_region_is_poisoned(reinterpret_cast<void*>(address), static_cast<std::size_t>(bytes)) !=
-         nullptr;
+  return __asan_region_is_poisoned(reinterpret_cast<void*>(address), bytes) != nullptr;
 }
 #else
-bool poisoned(std::uintptr_t, int) { return false; }
+bool poisoned(std::uintptr_t, std::size_t) { return false; }
 #endif
 
 }  // namespace rankine::emulator::address_space

@@ -1,6 +1,7 @@
 // What an address is to a kernel.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -24,6 +25,6 @@ Region region_of(const Executor& e, std::uintptr_t address);
 std::string describe(const Executor& e, std::uintptr_t address);
 
 // Whether AddressSanitizer, if the build has it, knows these bytes as not to be touched.
-bool poisoned(std::uintptr_t address, int bytes);
+bool poisoned(std::uintptr_t address, std::size_t bytes);
 
 }  // namespace rankine::emulator::address_space

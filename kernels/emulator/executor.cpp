@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
-#include "kernels/emulator/limits.h"
+#include "kernels/emulator/sanitizer.h"
 #include "kernels/emulator/shared_memory.h"
 #include "kernels/emulator/symbols.h"
 
@@ -43,6 +43,9 @@ std::uint64_t Executor::draw(std::uint64_t below) {
 }
 
 void Executor::run(const LaunchInfo& info, void (*invoke)(void*), void* body) {
+  require<std::logic_error>(!sanitizer::moves_locals(), info.kernel,
+                            ": locals of kernels must be on their stacks; run with "
+                            "ASAN_OPTIONS=detect_stack_use_after_return=0");
   info_ = &info;
   invoke_ = invoke;
   body_ = body;

@@ -16,7 +16,7 @@ namespace rankine::emulator {
 // One cp.async under way.
 struct AsyncCopy {
   void* to;
-  int bytes;
+  std::size_t bytes;
   int group;  // which commit closes it
   const void* pc;
   unsigned char data[16];

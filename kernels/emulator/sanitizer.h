@@ -23,7 +23,10 @@ inline void leave_stack(void** fake, const void* next, std::size_t bytes) {
 inline void enter_stack(void* fake, const void** previous, std::size_t* bytes) {
   __sanitizer_finish_switch_fiber(fake, previous, bytes);
 }
+// Whether it keeps locals on a heap of its own, as newer compilers do by default.
+inline bool moves_locals() { return __asan_get_current_fake_stack() != nullptr; }
 #else
+inline bool moves_locals() { return false; }
 inline void poison(const void*, std::size_t) {}
 inline void unpoison(const void*, std::size_t) {}
 inline void leave_stack(void**, const void*, std::size_t) {}

@@ -56,17 +56,13 @@ std::string race(Executor& e, std::uintptr_t address, const Access& before, cons
               "\n  of ", address_space::describe(e, address),
               before.block != after.block ? "; blocks are not ordered" : "; no barrier orders them");
 }
-std::string outside(Executor& e, std::uintptr_t address, int bytes, Kind kind, const void* pc) {
+std::string outside(Executor& e, std::uintptr_t address, std::size_t bytes, Kind kind, const void* pc) {
   return join("out of bounds: ", kind == Kind::read ? "read" : "write", " of ", bytes, " bytes at ",
               symbols::line_of(pc), "\n  of ", address_space::describe(e, address));
 }
 std::string host_memory(Executor& e, std::uintptr_t address, const void* pc) {
   return join("host memory: write at ", symbols::line_of(pc), "\n  of ", address_space::describe(e, address),
               ", which is not the device's");
-}
-std::string misaligned(std::uintptr_t address, int bytes, const void* pc) {
-  return join("misaligned: access of ", bytes, " bytes at ", symbols::line_of(pc), "\n  of address ",
-              reinterpret_cast<const void*>(address));
 }
 std::string uninitialised(Executor& e, std::uintptr_t address, const Access& a, const Cell& cell) {
   for (const Access& w : cell.writes) {
@@ -147,7 +143,7 @@ void check_word(Executor& e, Page& page, std::uintptr_t address, Kind kind, cons
 }
 
 // A page can lie across regions; it then describes the one touched last, and the cells serve all.
-Page& page_of(Executor& e, std::uintptr_t address, int bytes, Kind kind, const void* pc) {
+Page& page_of(Executor& e, std::uintptr_t address, std::size_t bytes, Kind kind, const void* pc) {
   const std::uintptr_t number = address >> kPageBits;
   Page* page = pages().find(number);
   if (!page || address - page->begin >= page->end - page->begin) {
@@ -172,11 +168,11 @@ Page& page_of(Executor& e, std::uintptr_t address, int bytes, Kind kind, const v
 
 void begin_launch() { pages().clear(); }
 
-void access(Executor& e, std::uintptr_t address, int bytes, Kind kind, const void* pc) {
+void access(Executor& e, std::uintptr_t address, std::size_t bytes, Kind kind, const void* pc) {
   if (e.on_fiber_stack(address)) return;
   Access a = now(e, kind, pc);
   std::uintptr_t at = address;
-  const std::uintptr_t end = address + static_cast<std::uintptr_t>(bytes);
+  const std::uintptr_t end = address + bytes;
   Page* page = nullptr;
   while (at < end) {
     if (!page || at - page->begin >= page->end - page->begin) {
@@ -186,8 +182,6 @@ void access(Executor& e, std::uintptr_t address, int bytes, Kind kind, const voi
         return;
       }
       if (address_space::poisoned(address, bytes)) e.fail(outside(e, address, bytes, kind, pc));
-      if (address % static_cast<std::uintptr_t>(bytes) && (bytes & (bytes - 1)) == 0)
-        e.fail(misaligned(address, bytes, pc));
     }
     const std::uintptr_t word_end = std::min((at & ~std::uintptr_t{3}) + 4, end);
     a.mask = ((1U << (word_end - at)) - 1) << (at & 3U) & 15U;
@@ -202,14 +196,13 @@ std::string not_shared(const void* p, const char* what, const void* pc) {
 }
 }  // namespace
 
-void require_shared(Executor& e, const void* p, int bytes, const char* what, const void* pc) {
+void require_shared(Executor& e, const void* p, std::size_t bytes, const char* what, const void* pc) {
   const auto address = reinterpret_cast<std::uintptr_t>(p);
   const address_space::Region region = address_space::region_of(e, address);
   const bool shared =
       region.kind == address_space::Kind::dynamic_shared || region.kind == address_space::Kind::static_shared;
   if (!shared) e.fail(not_shared(p, what, pc));
-  if (address < region.begin || static_cast<std::uintptr_t>(bytes) > region.end - address ||
-      address >= region.end)
+  if (address < region.begin || bytes > region.end - address || address >= region.end)
     e.fail(outside(e, address, bytes, Kind::read, pc));
 }
 

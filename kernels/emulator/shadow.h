@@ -8,6 +8,7 @@
 // has been dropped is missed, an ordered pair is never reported.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/emulator/include/emulator.h"
@@ -23,12 +24,12 @@ enum class Kind : std::uint8_t { read, write, pending_write, atomic };  // pendi
 void begin_launch();  // forgets the one before
 
 // An access of the current thread; `pc` is a return address in the kernel.
-void access(Executor& e, std::uintptr_t address, int bytes, Kind kind, const void* pc);
-inline void access(Executor& e, const void* p, int bytes, Kind kind, const void* pc) {
+void access(Executor& e, std::uintptr_t address, std::size_t bytes, Kind kind, const void* pc);
+inline void access(Executor& e, const void* p, std::size_t bytes, Kind kind, const void* pc) {
   access(e, reinterpret_cast<std::uintptr_t>(p), bytes, kind, pc);
 }
 
 // The address must be shared memory of the block.
-void require_shared(Executor& e, const void* p, int bytes, const char* what, const void* pc);
+void require_shared(Executor& e, const void* p, std::size_t bytes, const char* what, const void* pc);
 
 }  // namespace rankine::emulator::shadow

@@ -173,6 +173,32 @@ TEST(EmulatorCatches, VectorsOutsideAndMisaligned) {
   });
 }
 
+// Longer structs and fills become calls of memcpy and memset, which are seen too.
+struct Record {
+  float values[6];
+};
+__global__ void copy_records(Record* out, const Record* in, int shift) {
+  __shared__ Record table[32];
+  __shared__ int zeros[32][32];
+  const int i = static_cast<int>(threadIdx.x);
+  for (int k = 0; k < 32; ++k) zeros[i][k] = 0;
+  table[i] = in[i + shift];  // records: copy
+  __syncthreads();
+  out[i] = table[31 - i];
+  out[i].values[0] += static_cast<float>(zeros[31 - i][i]);
+}
+
+TEST(EmulatorCatches, StructsOutsideOfTheirArray) {
+  DeviceArray<Record> in(std::vector<Record>(32, Record{{1, 2, 3, 4, 5, 6}})), out(32);
+  Record *o = out.data(), *x = in.data();
+  expect_none([&] { run("records", {1, 32}, [=] { copy_records(o, x, 0); }); });
+  EXPECT_EQ(out.values()[31].values[5], 6);
+  RANKINE_REQUIRE_ACCESSES();
+  expect_fault("out of bounds: read", {"records: copy"}, [&] {
+    run("records", {1, 32}, [=] { copy_records(o, x, 1); });
+  });
+}
+
 __global__ void misaligned_ldmatrix() {
   __shared__ __align__(16) char tile[1024];
   std::uint32_t r[1];
