@@ -2,7 +2,7 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/embedding/embedding_impl.h"
-#include "kernels/matmul/decode_cuda.cuh"
+#include "kernels/matmul/stored_rows_cuda.cuh"
 
 namespace rankine::cuda {
 namespace {
@@ -14,18 +14,6 @@ struct LookUp {
   std::int64_t row_bytes;
   bool table_aligned, y_aligned;
 };
-
-__device__ __forceinline__ void store_activations(void* row, DType type, const RowPlace& at, const Eight& e) {
-  if (!at.aligned) {
-    for (int i = 0; i < 8 && at.k + i < at.cols; ++i) store_number(row, type, at.k + i, e.x[i]);
-  } else if (type == DType::f16) {
-    store8(static_cast<__half*>(row) + at.k, e);
-  } else if (type == DType::bf16) {
-    store8(static_cast<__nv_bfloat16*>(row) + at.k, e);
-  } else {
-    store8(static_cast<float*>(row) + at.k, e);
-  }
-}
 
 // A block of threads per row of y, eight numbers to a thread.
 template <class F>

@@ -5,7 +5,7 @@
 
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
-#include "kernels/matmul/decode_cuda.cuh"
+#include "kernels/matmul/stored_rows_cuda.cuh"
 
 namespace rankine::cuda {
 namespace {
@@ -14,11 +14,12 @@ constexpr std::string_view kName = "few_rows_forward";
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kStep = 8 * kWarp;  // elements of a row that a warp reads at once
 
-// Rows of x a kernel is compiled for, and the rows of w of a warp: enough loads under way, few registers.
+// Kernels exist for one row of x and for eight; with more, a warp takes two rows of w, which share the reads
+// of x. With 4 bits per number and eight rows the weight's memory is still the limit of a GeForce card.
 template <int kRows>
 constexpr int kOutsFor = kRows == 1 ? 1 : 2;
 template <int kRows>
-constexpr int kChunk = kRows == 1 ? 4096 : 8192 / kRows;  // 16 or 32 KiB of shared memory
+constexpr int kChunk = kRows == 1 ? 4096 : 1024;  // 16 or 32 KiB of shared memory
 
 struct FewRows {
   FewRowsArgs args;
@@ -53,45 +54,37 @@ __device__ __forceinline__ void load_x(const FewRows& f, std::int64_t first, con
   }
 }
 
+// sums[m][o] += row m of the chunk · row o of w, over the n elements from `begin` on; each lane its own.
 template <class F, int kRows, int kOuts>
-__global__ void __launch_bounds__(kThreads, kRows == 8 ? 2 : 1) few_rows_kernel(FewRows f) {
-  constexpr int kLength = kChunk<kRows>;
-  __shared__ float4 x_numbers[kRows * kLength / 4];
-  __shared__ float table[16];
-  load_table<F>(table);
-  const FewRowsArgs& a = f.args;
-  const ChunkOfX<kLength> x{reinterpret_cast<float*>(x_numbers)};
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const std::int64_t first = (std::int64_t{blockIdx.x} * kWarps + warp) * kOuts;
-  const std::uint8_t* w[kOuts];  // rows beyond the end repeat the last one
+__device__ __forceinline__ void multiply_chunk(float (&sums)[kRows][kOuts],
+                                               const std::uint8_t* const (&w)[kOuts], const FewRows& f,
+                                               std::int64_t begin, const ChunkOfX<kChunk<kRows>>& x,
+                                               const float* table) {
+  const int n = static_cast<int>(min(std::int64_t{kChunk<kRows>}, f.args.in - begin));
+#pragma unroll(kRows == 1 ? 2 : 1)
+  for (int k = 8 * (static_cast<int>(threadIdx.x) % kWarp); k < n; k += kStep) {
+    Eight wv[kOuts];
 #pragma unroll
-  for (int o = 0; o < kOuts; ++o)
-    w[o] = static_cast<const std::uint8_t*>(a.w) + min(first + o, a.out - 1) * f.row_bytes;
-
-  float sums[kRows][kOuts] = {};
-  for (std::int64_t begin = 0; begin < a.in; begin += kLength) {
-    __syncthreads();
-    load_x<kRows>(f, begin, x);
-    __syncthreads();
-    const int n = static_cast<int>(min(std::int64_t{kLength}, a.in - begin));
-#pragma unroll(kRows == 8 ? 1 : 2)
-    for (int k = 8 * lane; k < n; k += kStep) {
-      Eight wv[kOuts];
+    for (int o = 0; o < kOuts; ++o) read_row<F>(w[o], {begin + k, f.args.in, f.w_aligned}, table, wv[o]);
 #pragma unroll
-      for (int o = 0; o < kOuts; ++o) read_row<F>(w[o], {begin + k, a.in, f.w_aligned}, table, wv[o]);
+    for (int m = 0; m < kRows; ++m) {
+      const float4 low = *x.at(m, 0, k / 8), high = *x.at(m, 1, k / 8);
+      const float xv[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
-      for (int m = 0; m < kRows; ++m) {
-        const float4 low = *x.at(m, 0, k / 8), high = *x.at(m, 1, k / 8);
-        const float xv[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+      for (int o = 0; o < kOuts; ++o) {
 #pragma unroll
-        for (int o = 0; o < kOuts; ++o) {
-#pragma unroll
-          for (int i = 0; i < 8; ++i) sums[m][o] = fmaf(xv[i], wv[o].x[i], sums[m][o]);
-        }
+        for (int i = 0; i < 8; ++i) sums[m][o] = fmaf(xv[i], wv[o].x[i], sums[m][o]);
       }
     }
   }
-  float mine = 0;  // lane m kOuts + o keeps the sum of row m, number o
+}
+
+// Lane m kOuts + o writes the sum of row m, number first + o.
+template <int kRows, int kOuts>
+__device__ __forceinline__ void write_sums(const float (&sums)[kRows][kOuts], const FewRowsArgs& a,
+                                           std::int64_t first) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  float mine = 0;
 #pragma unroll
   for (int m = 0; m < kRows; ++m) {
 #pragma unroll
@@ -104,6 +97,29 @@ __global__ void __launch_bounds__(kThreads, kRows == 8 ? 2 : 1) few_rows_kernel(
   if (row >= a.rows || out >= a.out) return;
   if (a.bias) mine += load_number(a.bias, a.bias_type, out);
   store_number(a.y, a.type, row * a.out + out, mine);
+}
+
+template <class F, int kRows, int kOuts>
+__global__ void __launch_bounds__(kThreads, 2) few_rows_kernel(FewRows f) {
+  constexpr int kLength = kChunk<kRows>;
+  __shared__ float4 x_numbers[kRows * kLength / 4];
+  __shared__ float table[16];
+  load_table<F>(table);
+  const FewRowsArgs& a = f.args;
+  const ChunkOfX<kLength> x{reinterpret_cast<float*>(x_numbers)};
+  const std::int64_t warp = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp, first = warp * kOuts;
+  const std::uint8_t* w[kOuts];  // rows beyond the end repeat the last one
+#pragma unroll
+  for (int o = 0; o < kOuts; ++o)
+    w[o] = static_cast<const std::uint8_t*>(a.w) + min(first + o, a.out - 1) * f.row_bytes;
+  float sums[kRows][kOuts] = {};
+  for (std::int64_t begin = 0; begin < a.in; begin += kLength) {
+    __syncthreads();
+    load_x<kRows>(f, begin, x);
+    __syncthreads();
+    multiply_chunk<F>(sums, w, f, begin, x, table);
+  }
+  write_sums(sums, a, first);
 }
 
 template <class F, int kRows>
@@ -129,8 +145,7 @@ void few_rows_forward(CudaStream stream, const FewRowsArgs& a) {
   with_weight_format(kName, a.w_type, [&](auto format) {
     using F = decltype(format);
     if (a.rows == 1) return launch_rows<F, 1>(stream, f);
-    if (a.rows <= 4) return launch_rows<F, 4>(stream, f);
-    launch_rows<F, 8>(stream, f);
+    launch_rows<F, kFewRows>(stream, f);
   });
 }
 
