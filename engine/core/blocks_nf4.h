@@ -51,7 +51,7 @@ struct Nf4Dq {
 
   void decode(float* y) const {
     for (int b = 0; b < 4; ++b)
-      decode_nf4(codes + 32 * b, nf4_scale_map()[scales[b]] * nested + offset, y + 64 * b);
+      decode_nf4(codes + 32 * b, kNf4ScaleMap[scales[b]] * nested + offset, y + 64 * b);
   }
 };
 

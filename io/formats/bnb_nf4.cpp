@@ -90,7 +90,7 @@ class Nf4Matrix final : public QuantizedMatrix {
       check(source, name_ + ".nested_quant_map", FileDType::f32, 256);
     }
     const bool standard = equal_bits(source, name_ + ".quant_map", kNf4Table);
-    const bool standard_map = nested_ && equal_bits(source, name_ + ".nested_quant_map", nf4_scale_map());
+    const bool standard_map = nested_ && equal_bits(source, name_ + ".nested_quant_map", kNf4ScaleMap);
     const std::int64_t row = info.shape.back();
     info.dtype = !standard || row % kBlock != 0   ? FileDType::f32
                  : standard_map && row % 256 == 0 ? FileDType::nf4_dq

@@ -341,10 +341,9 @@ struct Nf4 {
 struct Nf4Dq {
   static constexpr int kGroups = 8, kScales = 4, kBytes = 140;
   static HWY_INLINE void prepare(const std::uint8_t* b, float* s) {
-    static const std::array<float, 256>& map = nf4_scale_map();
     float nested[2];
     std::memcpy(nested, b + 132, sizeof nested);
-    for (int i = 0; i < 4; ++i) s[i] = map[b[128 + i]] * nested[0] + nested[1];
+    for (int i = 0; i < 4; ++i) s[i] = kNf4ScaleMap[b[128 + i]] * nested[0] + nested[1];
   }
   static HWY_INLINE void decode(const std::uint8_t* b, int j, const float* s, float* y) {
     put_normal_floats(b + 16 * j, set(s[j / 2]), y);

@@ -6,13 +6,6 @@
 
 namespace rankine::cpu {
 
-void check_ids(std::string_view op, const std::int32_t* ids, std::int64_t n, std::int64_t vocabulary) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    require<ShapeError>(ids[i] >= 0 && ids[i] < vocabulary, op, ": id ", ids[i], " at position ", i,
-                        " is outside the table of ", vocabulary, " rows");
-  }
-}
-
 void embedding_forward(ThreadPool& pool, float* y, const Tensor& table, const std::int32_t* ids,
                        std::int64_t n) {
   const std::int64_t cols = table.dim(1);

@@ -1,7 +1,9 @@
-// The meaning of optim.h for one parameter, for any number type T.
+// The meaning of optim.h, for any number type T.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/optim/optim.h"
 
@@ -20,6 +22,28 @@ AdamWParameter<T> adamw_step(AdamWParameter<T> p, T grad, const AdamWSpec& s) {
   const T m_hat = p.m / (1 - std::pow(b1, t)), v_hat = p.v / (1 - std::pow(b2, t));
   p.value = p.value * (1 - lr * T(s.weight_decay)) - lr * m_hat / (std::sqrt(v_hat) + T(s.eps));
   return p;
+}
+
+// What grad_stats knows after the gradients of some steps.
+template <class T>
+struct Step {
+  T updates = 0, skipped = 0, norm = 0, factor = 1, ema_weight = 0;
+  bool bad = false;
+};
+template <class T>
+void grad_stats(Step<T>& s, const std::vector<T>& grad, T loss, const StepState& inputs, T ema_decay) {
+  T sum = 0;
+  for (const T g : grad) sum += g * T(inputs.grad_scale) * g * T(inputs.grad_scale);
+  s.norm = std::sqrt(sum);
+  s.bad = !std::isfinite(s.norm) || !std::isfinite(loss);
+  if (s.bad) {
+    s.skipped += 1;
+    return;
+  }
+  s.updates += 1;
+  const T most = T(inputs.max_norm);
+  s.factor = T(inputs.grad_scale) * (most > 0 ? std::min(T(1), most / (s.norm + T(1e-6))) : T(1));
+  s.ema_weight = 1 - std::min(ema_decay, s.updates / (9 + s.updates));
 }
 
 }  // namespace rankine::ref

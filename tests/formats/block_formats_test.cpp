@@ -97,7 +97,7 @@ TEST(BlockFormats, EncodesBitForBit) {
 }
 
 TEST(BlockFormats, TheScaleMapIsThePublishedOne) {
-  const auto& map = nf4_scale_map();
+  const auto& map = kNf4ScaleMap;
   const auto want = golden().at("nf4_scale_map").bytes;
   ASSERT_EQ(want.size(), sizeof(map));
   EXPECT_EQ(std::memcmp(map.data(), want.data(), want.size()), 0);
@@ -113,7 +113,7 @@ TEST(BlockFormats, TheScaleMapIsThePublishedOne) {
 }
 
 TEST(BlockFormats, NearestCodes) {
-  for (std::size_t i = 0; i < 256; ++i) EXPECT_EQ(nearest_nf4_scale(nf4_scale_map()[i]), i);
+  for (std::size_t i = 0; i < 256; ++i) EXPECT_EQ(nearest_nf4_scale(kNf4ScaleMap[i]), i);
   for (std::size_t i = 0; i + 1 < 16; ++i) {
     const float middle = (kNf4Table[i] + kNf4Table[i + 1]) / 2.0F;
     EXPECT_EQ(nearest_nf4(kNf4Table[i]), i);

@@ -33,7 +33,7 @@ struct Kind {
   std::vector<std::int64_t> shape;
   bool nested = true;
   std::array<float, 16> table = kNf4Table;
-  std::array<float, 256> map = nf4_scale_map();
+  std::array<float, 256> map = kNf4ScaleMap;
 };
 
 Stored nf4(const std::string& name, const Kind& kind) {
