@@ -1,5 +1,6 @@
 // Pointwise nonlinearities and their gradients. x, y, dy, dx share one shape unless said. Gradients recompute
-// from x, so a layer saves x only. dx may be the same tensor as dy.
+// from x, so a layer saves x only. y may be the same tensor as x, dx the same as dy. fp32 on the CPU; on CUDA
+// the tensors of one call are all fp32, all fp16 or all bf16, computed in fp32 and rounded once.
 #pragma once
 
 #include "kernels/common/checks.h"

@@ -1,8 +1,12 @@
 // Normalisations over rows (layer, RMS) and over groups of channels of a feature map (group), with optional
 // SiLU. Statistics are fp32: mean and rstd = 1/sqrt(var + eps), var the biased variance. Backward recomputes
 // the normalised value from x and the statistics. Gains and biases may be undefined tensors, meaning 1 and 0.
-// All fp32. y may be the same tensor as x, dx the same as dy. Sums run in an order that follows from the
-// shapes alone; a mean far above the deviation costs forward no digits.
+// y may be the same tensor as x, dx the same as dy. Sums run in an order that follows from the shapes alone;
+// a mean far above the deviation costs forward no digits.
+//
+// Statistics and dgain, dbias are fp32. On the CPU all is fp32; on CUDA x, y, dy, dx are all fp32, all fp16
+// or all bf16, computed in fp32 and rounded once, and a gain or bias is fp32 or of their type. Scratch
+// (workspace): one or two numbers per column, or channel, and chunk of at least 32 rows, at most 1024 chunks.
 #pragma once
 
 #include "kernels/common/checks.h"
