@@ -27,7 +27,8 @@ __global__ void __launch_bounds__(kThreads) group_moments_kernel(float* partial,
   const int width = t.lanes * kWidth;
   if (task.first < task.end) {
     const T* at = x + (task.sample * t.rows + task.first) * t.cols + task.col;
-    const auto shift = load_as<kWidth>(at);
+    const auto shift = load_as<kWidth>(at),
+               origin = load_as<kWidth>(x + task.sample * t.rows * t.cols + task.col);
     float sum[kWidth] = {}, square[kWidth] = {};
     for (std::int64_t r = task.first + t.tall; r < task.end; r += t.tall) {
       at += t.tall * t.cols;
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(kThreads) group_moments_kernel(float* partial,
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       const int i = task.row * width + task.lane * kWidth + e;
-      shared[i] = shift.x[e] + sum[e] * inverse;
+      shared[i] = (shift.x[e] - origin.x[e]) + sum[e] * inverse;
       shared[t.tall * width + i] = fmaxf(0.0F, square[e] - sum[e] * sum[e] * inverse);
     }
   }
@@ -88,18 +89,22 @@ struct GroupSums {
 };
 
 // stats, and what the fp32 mean lacks. One block per (group, sample); a handful of numbers each, in double.
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    group_stats_kernel(float* stats, float* rest, GroupSums s, float eps) {
+    group_stats_kernel(float* stats, float* rest, GroupSums s, const T* x, float eps) {
   __shared__ double scratch[kThreads];
   const auto pixels = [&](std::int64_t i) {
     return double(min(s.tile.height, s.tile.rows - i / s.width * s.tile.height));
   };
+  const T* origin = x + blockIdx.y * s.tile.rows * s.tile.cols;
+  const auto mean_of = [&](std::int64_t i) {
+    return double(to_float(origin[s.channel(i)])) + double(s.partial[s.at(i)]);
+  };
   double sum = 0, square = 0;
-  for (std::int64_t i = threadIdx.x; i < s.entries(); i += kThreads)
-    sum += pixels(i) * double(s.partial[s.at(i)]);
+  for (std::int64_t i = threadIdx.x; i < s.entries(); i += kThreads) sum += pixels(i) * mean_of(i);
   const double mean = block_sum(sum, scratch) / s.elements();
   for (std::int64_t i = threadIdx.x; i < s.entries(); i += kThreads) {
-    const double d = double(s.partial[s.at(i)]) - mean;
+    const double d = mean_of(i) - mean;
     square += double(s.partial[s.plane() + s.at(i)]) + pixels(i) * d * d;
   }
   const double variance = block_sum(square, scratch) / s.elements();
@@ -229,7 +234,7 @@ struct GradApply {
 };
 // dx = a dh - p - q u
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads) group_grad_kernel(GradApply<T> g, ColumnTile t) {
+__global__ void __launch_bounds__(kThreads, 2) group_grad_kernel(GradApply<T> g, ColumnTile t) {
   const ColumnTask task = column_task<kWidth>(t);
   if (task.first >= task.end) return;
   const Affine<kWidth> f = affine_of<kWidth>(g.c, task.sample, task.col);
@@ -300,7 +305,7 @@ struct Map {
     float* rest = a.scratch + 2 * blocks.partial();
     const std::size_t shared = sizeof(float) * 2 * kWidth * static_cast<std::size_t>(tile.lanes * tile.tall);
     launch(columns(shared), group_moments_kernel<T, kWidth>, a.scratch, x, tile);
-    launch(groups(), group_stats_kernel, a.stats, rest, sums(a.scratch), a.eps);
+    launch(groups(), group_stats_kernel<T>, a.stats, rest, sums(a.scratch), x, a.eps);
     launch(columns(), group_apply_kernel<T, kWidth>, static_cast<T*>(a.y), x, tile,
            channels(a.stats, a.gain, a.bias), rest, a.then == NormThen::silu);
   }
