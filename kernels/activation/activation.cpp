@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernels/activation/activation_impl.h"
+#include "kernels/lowrank/lowrank.h"
 
 namespace rankine {
 namespace {
@@ -20,13 +21,13 @@ GatedRows gated_rows(const Context& c, std::string_view op, const Tensor& x) {
 }
 
 void check_pair(const Context& c, std::string_view op, const Tensor& y, const Tensor& x) {
-  check_typed(op, "y", y, x.shape(), check_activation(c, op, "x", x, x.shape()));
+  check_of_type(op, "y", y, x.shape(), check_activation(c, op, "x", x, x.shape()));
 }
 
 void check_grad(const Context& c, std::string_view op, const Tensor& dx, const Tensor& dy, const Tensor& x) {
   const DType type = check_activation(c, op, "x", x, x.shape());
-  check_typed(op, "dy", dy, x.shape(), type);
-  check_typed(op, "dx", dx, x.shape(), type);
+  check_of_type(op, "dy", dy, x.shape(), type);
+  check_of_type(op, "dx", dx, x.shape(), type);
 }
 
 ActivationGrad grad_args(Tensor& dx, const Tensor& dy, const Tensor& x) {
@@ -35,6 +36,11 @@ ActivationGrad grad_args(Tensor& dx, const Tensor& dy, const Tensor& x) {
 cuda::Activated cuda_args(Tensor& y, const Tensor& x) { return {y.raw(), x.raw(), x.numel(), x.dtype()}; }
 cuda::ActivatedGrad cuda_grad(Tensor& dx, const Tensor& dy, const Tensor& x) {
   return {dx.raw(), dy.raw(), x.raw(), x.numel(), x.dtype()};
+}
+
+Cost gated_cost(const Tensor& y, const MiddleOut& m) {
+  const Cost beside = middle_cost(m);
+  return {(kForwardFlops + 1) * double(y.numel()) + beside.flops, 3 * bytes(y) + beside.bytes};
 }
 
 // The two halves of the rows of x.
@@ -94,7 +100,7 @@ void gelu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor&
 
 void geglu_forward(const Context& c, Tensor& y, const Tensor& x) {
   const GatedRows size = gated_rows(c, "geglu_forward", x);
-  check_typed("geglu_forward", "y", y, x.shape().with_dim(-1, size.half), x.dtype());
+  check_of_type("geglu_forward", "y", y, x.shape().with_dim(-1, size.half), x.dtype());
   const std::int64_t n = y.numel();
   Op op(c, "geglu_forward", {(kForwardFlops + 1) * double(n), 3 * bytes(y)});
   if (op.planned()) return;
@@ -109,8 +115,8 @@ void geglu_forward(const Context& c, Tensor& y, const Tensor& x) {
 
 void geglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x) {
   const GatedRows size = gated_rows(c, "geglu_backward", x);
-  check_typed("geglu_backward", "dy", dy, x.shape().with_dim(-1, size.half), x.dtype());
-  check_typed("geglu_backward", "dx", dx, x.shape(), x.dtype());
+  check_of_type("geglu_backward", "dy", dy, x.shape().with_dim(-1, size.half), x.dtype());
+  check_of_type("geglu_backward", "dx", dx, x.shape(), x.dtype());
   const std::int64_t n = dy.numel();
   Op op(c, "geglu_backward", {(kBackwardFlops + 3) * double(n), 5 * bytes(dy)});
   if (op.planned()) return;
@@ -126,8 +132,8 @@ void geglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
 void swiglu_forward(const Context& c, Tensor& y, const Tensor& gate, const Tensor& up) {
   constexpr std::string_view kName = "swiglu_forward";
   const DType type = check_activation(c, kName, "gate", gate, gate.shape());
-  check_typed(kName, "up", up, gate.shape(), type);
-  check_typed(kName, "y", y, gate.shape(), type);
+  check_of_type(kName, "up", up, gate.shape(), type);
+  check_of_type(kName, "y", y, gate.shape(), type);
   const std::int64_t n = y.numel();
   Op op(c, kName, {(kForwardFlops + 1) * double(n), 3 * bytes(y)});
   if (op.planned()) return;
@@ -143,10 +149,10 @@ void swiglu_backward(const Context& c, Tensor& dgate, Tensor& dup, const Tensor&
                      const Tensor& up) {
   constexpr std::string_view kName = "swiglu_backward";
   const DType type = check_activation(c, kName, "gate", gate, gate.shape());
-  check_typed(kName, "up", up, gate.shape(), type);
-  check_typed(kName, "dy", dy, gate.shape(), type);
-  check_typed(kName, "dgate", dgate, gate.shape(), type);
-  check_typed(kName, "dup", dup, gate.shape(), type);
+  check_of_type(kName, "up", up, gate.shape(), type);
+  check_of_type(kName, "dy", dy, gate.shape(), type);
+  check_of_type(kName, "dgate", dgate, gate.shape(), type);
+  check_of_type(kName, "dup", dup, gate.shape(), type);
   const std::int64_t n = dy.numel();
   Op op(c, kName, {(kBackwardFlops + 3) * double(n), 5 * bytes(dy)});
   if (op.planned()) return;
@@ -165,7 +171,7 @@ void swiglu_backward(const Context& c, Tensor& dgate, Tensor& dup, const Tensor&
 void swiglu_forward(const Context& c, Tensor& y, const Tensor& x) {
   constexpr std::string_view kName = "swiglu_forward";
   const GatedRows size = gated_rows(c, kName, x);
-  check_typed(kName, "y", y, x.shape().with_dim(-1, size.half), x.dtype());
+  check_of_type(kName, "y", y, x.shape().with_dim(-1, size.half), x.dtype());
   const std::int64_t n = y.numel();
   Op op(c, kName, {(kForwardFlops + 1) * double(n), 3 * bytes(y)});
   if (op.planned()) return;
@@ -182,8 +188,8 @@ void swiglu_forward(const Context& c, Tensor& y, const Tensor& x) {
 void swiglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x) {
   constexpr std::string_view kName = "swiglu_backward";
   const GatedRows size = gated_rows(c, kName, x);
-  check_typed(kName, "dy", dy, x.shape().with_dim(-1, size.half), x.dtype());
-  check_typed(kName, "dx", dx, x.shape(), x.dtype());
+  check_of_type(kName, "dy", dy, x.shape().with_dim(-1, size.half), x.dtype());
+  check_of_type(kName, "dx", dx, x.shape(), x.dtype());
   const std::int64_t n = dy.numel();
   Op op(c, kName, {(kBackwardFlops + 3) * double(n), 5 * bytes(dy)});
   if (op.planned()) return;
@@ -197,6 +203,64 @@ void swiglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tenso
   float* dgate = dx.data<float>();
   cpu::swiglu_backward(c.pool(), {dgate, dgate + size.half, dy.data<float>(), gate, gate + size.half}, size,
                        x.cols());
+}
+
+void geglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle) {
+  constexpr std::string_view kName = "geglu_forward_with_middle";
+  const GatedRows size = gated_rows(c, kName, x);
+  check_of_type(kName, "y", y, x.shape().with_dim(-1, size.half), x.dtype());
+  check_middle(kName, middle, y);
+  if (!fits_middle_kernel(c, middle, {&y, &x})) {
+    geglu_forward(c, y, x);
+    return lowrank_middle(c, middle.s, y, middle.down);
+  }
+  Op op(c, kName, gated_cost(y, middle));
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    cuda::geglu_forward_with_middle(c.cuda_stream(),
+                                    {y.raw(), second_half(x), first_half(x), size, x.cols(), x.dtype()},
+                                    {middle.s.raw(), middle.down.raw(), middle.down.dim(0)});
+  }
+}
+
+void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle) {
+  constexpr std::string_view kName = "swiglu_forward_with_middle";
+  const GatedRows size = gated_rows(c, kName, x);
+  check_of_type(kName, "y", y, x.shape().with_dim(-1, size.half), x.dtype());
+  check_middle(kName, middle, y);
+  if (!fits_middle_kernel(c, middle, {&y, &x})) {
+    swiglu_forward(c, y, x);
+    return lowrank_middle(c, middle.s, y, middle.down);
+  }
+  Op op(c, kName, gated_cost(y, middle));
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    cuda::swiglu_forward_with_middle(c.cuda_stream(),
+                                     {y.raw(), first_half(x), second_half(x), size, x.cols(), x.dtype()},
+                                     {middle.s.raw(), middle.down.raw(), middle.down.dim(0)});
+  }
+}
+
+void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& gate, const Tensor& up,
+                                MiddleOut middle) {
+  constexpr std::string_view kName = "swiglu_forward_with_middle";
+  require<ShapeError>(gate.defined() && gate.shape().rank() >= 1, kName, ": expected gate (..., F), got ",
+                      gate.defined() ? gate.shape().to_string() : "an undefined tensor");
+  const DType type = check_activation(c, kName, "gate", gate, gate.shape());
+  check_of_type(kName, "up", up, gate.shape(), type);
+  check_of_type(kName, "y", y, gate.shape(), type);
+  check_middle(kName, middle, y);
+  if (!fits_middle_kernel(c, middle, {&y, &gate, &up})) {
+    swiglu_forward(c, y, gate, up);
+    return lowrank_middle(c, middle.s, y, middle.down);
+  }
+  Op op(c, kName, gated_cost(y, middle));
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    cuda::swiglu_forward_with_middle(c.cuda_stream(),
+                                     {y.raw(), gate.raw(), up.raw(), {y.rows(), y.cols()}, y.cols(), type},
+                                     {middle.s.raw(), middle.down.raw(), middle.down.dim(0)});
+  }
 }
 
 }  // namespace rankine

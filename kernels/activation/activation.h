@@ -3,7 +3,7 @@
 // the tensors of one call are all fp32, all fp16 or all bf16, computed in fp32 and rounded once.
 #pragma once
 
-#include "kernels/common/checks.h"
+#include "kernels/common/middle.h"
 
 namespace rankine {
 
@@ -33,5 +33,13 @@ void swiglu_backward(const Context& c, Tensor& dgate, Tensor& dup, const Tensor&
 // The same of x (..., 2F) = [gate | up], the other order than GEGLU's. y (..., F), not aliasing; dx may be x.
 void swiglu_forward(const Context& c, Tensor& y, const Tensor& x);
 void swiglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
+
+// The same forwards, and the middle S = y · downᵀ of the adapters that read y. On CUDA one kernel makes both,
+// if y is fp16 or bf16, R at most 64, F a multiple of 8 and all addresses multiples of 16 bytes; S is then
+// summed from y as it is stored. Otherwise this is the activation, then lowrank_middle.
+void geglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle);
+void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle);
+void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& gate, const Tensor& up,
+                                MiddleOut middle);
 
 }  // namespace rankine

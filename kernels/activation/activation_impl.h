@@ -4,6 +4,7 @@
 
 #include "engine/core/cuda_device.h"
 #include "kernels/activation/activation.h"
+#include "kernels/common/middle.h"
 
 namespace rankine {
 
@@ -88,6 +89,8 @@ void geglu_forward(CudaStream stream, const GatedArgs& a);
 void geglu_backward(CudaStream stream, const GatedGradArgs& a);
 void swiglu_forward(CudaStream stream, const GatedArgs& a);
 void swiglu_backward(CudaStream stream, const GatedGradArgs& a);
+void geglu_forward_with_middle(CudaStream stream, const GatedArgs& a, const MiddleArgs& m);
+void swiglu_forward_with_middle(CudaStream stream, const GatedArgs& a, const MiddleArgs& m);
 }  // namespace cuda
 
 }  // namespace rankine

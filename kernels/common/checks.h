@@ -44,8 +44,8 @@ inline DType check_activation(const Context& c, std::string_view op, std::string
 }
 
 // Beside activations of type `type`: the same type; and what may also be fp32.
-inline void check_typed(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected,
-                        DType type) {
+inline void check_of_type(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected,
+                          DType type) {
   check_shape(op, what, t, expected);
   check_dtype(op, what, t, type);
 }

@@ -29,19 +29,19 @@ ChannelSplit channel_split(const Context& c, std::string_view op, const Tensor& 
   require<ShapeError>(a.defined() && a.shape().rank() >= 1, op, ": a is undefined or a scalar");
   require<ShapeError>(b.defined() && b.shape().rank() >= 1, op, ": b is undefined or a scalar");
   const DType type = check_activation(c, op, "a", a, a.shape());
-  check_typed(op, "b", b, a.shape().with_dim(-1, b.cols()), type);
-  check_typed(op, "y", y, a.shape().with_dim(-1, a.cols() + b.cols()), type);
+  check_of_type(op, "b", b, a.shape().with_dim(-1, b.cols()), type);
+  check_of_type(op, "y", y, a.shape().with_dim(-1, a.cols() + b.cols()), type);
   return {a.rows(), a.cols(), b.cols()};
 }
 
 // Checks y and x of one shape and type.
 void check_pair(const Context& c, std::string_view op, const Tensor& y, const Tensor& x) {
-  check_typed(op, "y", y, x.shape(), check_activation(c, op, "x", x, x.shape()));
+  check_of_type(op, "y", y, x.shape(), check_activation(c, op, "x", x, x.shape()));
 }
 void check_three(const Context& c, std::string_view op, const Tensor& y, const Tensor& a, const Tensor& b) {
   const DType type = check_activation(c, op, "a", a, a.shape());
-  check_typed(op, "b", b, a.shape(), type);
-  check_typed(op, "y", y, a.shape(), type);
+  check_of_type(op, "b", b, a.shape(), type);
+  check_of_type(op, "y", y, a.shape(), type);
 }
 
 // y (N, ..., C) and the vectors v (N, C) of its samples.
@@ -238,7 +238,7 @@ void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const
   require<ShapeError>(x.defined() && x.shape().rank() >= 1, "mix_per_sample: expected x of samples (N, ...)");
   check_activation(c, "mix_per_sample", "y", y, x.shape());
   check_float_or("mix_per_sample", "x", x, x.shape(), y.dtype());
-  check_typed("mix_per_sample", "z", z, x.shape(), x.dtype());
+  check_of_type("mix_per_sample", "z", z, x.shape(), x.dtype());
   const auto samples = static_cast<std::size_t>(x.dim(0));
   require<ShapeError>(a.size() == samples && b.size() == samples, "mix_per_sample: expected ", samples,
                       " factors, one per sample, got ", a.size(), " and ", b.size());

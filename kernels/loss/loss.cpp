@@ -45,7 +45,7 @@ void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor
   constexpr std::string_view kName = "regression_loss";
   check_samples(c, kName, "pred", pred, loss, weight.size());
   check_float_or(kName, "target", target, pred.shape(), pred.dtype());
-  if (dpred.defined()) check_typed(kName, "dpred", dpred, pred.shape(), pred.dtype());
+  if (dpred.defined()) check_of_type(kName, "dpred", dpred, pred.shape(), pred.dtype());
   require<ShapeError>(spec.kind == Regression::mse || spec.c > 0, kName, ": c must be positive, got ",
                       spec.c);
   const std::int64_t samples = pred.dim(0), n = pred.numel();
@@ -84,7 +84,7 @@ void kl_normal_loss(const Context& c, Tensor& loss, Tensor& dmoments, const Tens
   constexpr std::string_view kName = "kl_normal_loss";
   const LatentSize size = latent_size(c, kName, moments);
   check_samples(c, kName, "moments", moments, loss, weight.size());
-  check_typed(kName, "dmoments", dmoments, moments.shape(), moments.dtype());
+  check_of_type(kName, "dmoments", dmoments, moments.shape(), moments.dtype());
   Tensor partial = partial_sums(c, kName, size.samples, size.chunks().count(), size.pixels * size.channels);
   Op op(c, kName, {5.0 * double(moments.numel()), 3 * bytes(moments)});
   if (op.planned()) return;
@@ -120,7 +120,7 @@ void sample_posterior_backward(const Context& c, Tensor& dmoments, const Tensor&
                                const Tensor& eps) {
   constexpr std::string_view kName = "sample_posterior_backward";
   const LatentSize size = latent_size(c, kName, moments);
-  check_typed(kName, "dmoments", dmoments, moments.shape(), moments.dtype());
+  check_of_type(kName, "dmoments", dmoments, moments.shape(), moments.dtype());
   check_float_or(kName, "dz", dz, moments.shape().with_dim(-1, size.channels), moments.dtype());
   check_float_or(kName, "eps", eps, dz.shape(), moments.dtype());
   Op op(c, kName, {5.0 * double(dz.numel()), bytes(dz) + bytes(eps) + bytes(moments) + bytes(dmoments)});
@@ -151,7 +151,7 @@ void cross_entropy(const Context& c, Tensor& loss, Tensor& dlogits, const Tensor
   check_float(kName, "weights", weights, rows);
   check_shape(kName, "targets", targets, rows);
   check_dtype(kName, "targets", targets, DType::i32);
-  if (dlogits.defined()) check_typed(kName, "dlogits", dlogits, logits.shape(), type);
+  if (dlogits.defined()) check_of_type(kName, "dlogits", dlogits, logits.shape(), type);
   if (correct) {
     check_shape(kName, "correct", *correct, rows);
     check_dtype(kName, "correct", *correct, DType::i32);

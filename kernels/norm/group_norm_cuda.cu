@@ -271,7 +271,7 @@ struct AddParams {
 
 // The launches, for one width of load.
 template <class T, int kWidth>
-struct Map {
+struct GroupMap {
   std::string_view op;
   CudaStream stream;
   GroupNormSize size;
@@ -332,15 +332,15 @@ struct Map {
                       AddParams{a.dgain, a.dbias});
   }
 };
-// f(Map<T, 8>) or f(Map<T, 1>), as channels and addresses allow.
+// f(GroupMap<T, 8>) or f(GroupMap<T, 1>), as channels and addresses allow.
 template <class F>
 void with_map(std::string_view op, CudaStream stream, DType type, const GroupNormSize& size, bool aligned,
               const F& f) {
   with_float_type(op, type, [&]<class T>(T) {
     if (aligned && size.channels % 8 == 0) {
-      f(Map<T, 8>{op, stream, size});
+      f(GroupMap<T, 8>{op, stream, size});
     } else {
-      f(Map<T, 1>{op, stream, size});
+      f(GroupMap<T, 1>{op, stream, size});
     }
   });
 }

@@ -1,5 +1,6 @@
 #include "kernels/norm/norm.h"
 
+#include "kernels/lowrank/lowrank.h"
 #include "kernels/norm/norm_impl.h"
 
 namespace rankine {
@@ -38,6 +39,8 @@ Cost cost_of(const Tensor& x, double flops, double times) {
   return {flops * double(x.numel()), times * double(x.bytes())};
 }
 
+Cost operator+(const Cost& a, const Cost& b) { return {a.flops + b.flops, a.bytes + b.bytes}; }
+
 // Scratch of a parameter gradient over rows.
 Tensor param_scratch(const Context& c, std::string_view op, const Tensor& x, bool centred) {
   const std::int64_t cpu = (centred ? 2 : 1) * RowChunks{x.rows(), x.cols()}.count() * x.cols();
@@ -57,7 +60,7 @@ void layer_norm_forward(const Context& c, Tensor& y, Tensor& stats, const Tensor
                         const Tensor& bias, float eps) {
   constexpr std::string_view kName = "layer_norm_forward";
   check_rows(c, kName, x);
-  check_typed(kName, "y", y, x.shape(), x.dtype());
+  check_of_type(kName, "y", y, x.shape(), x.dtype());
   check_float(kName, "stats", stats, {x.rows(), 2});
   check_param(kName, "gain", gain, x);
   check_param(kName, "bias", bias, x);
@@ -78,8 +81,8 @@ void layer_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const T
                          const Tensor& gain) {
   constexpr std::string_view kName = "layer_norm_backward";
   check_rows(c, kName, x);
-  check_typed(kName, "dx", dx, x.shape(), x.dtype());
-  check_typed(kName, "dy", dy, x.shape(), x.dtype());
+  check_of_type(kName, "dx", dx, x.shape(), x.dtype());
+  check_of_type(kName, "dy", dy, x.shape(), x.dtype());
   check_float(kName, "stats", stats, {x.rows(), 2});
   check_param(kName, "gain", gain, x);
   Op op(c, kName, cost_of(x, 12, 3));
@@ -99,7 +102,7 @@ void layer_norm_param_grad(const Context& c, Tensor& dgain, Tensor& dbias, const
                            const Tensor& stats) {
   constexpr std::string_view kName = "layer_norm_param_grad";
   check_rows(c, kName, x);
-  check_typed(kName, "dy", dy, x.shape(), x.dtype());
+  check_of_type(kName, "dy", dy, x.shape(), x.dtype());
   check_float(kName, "stats", stats, {x.rows(), 2});
   check_float(kName, "dgain", dgain, {x.cols()});
   if (dbias.defined()) check_float(kName, "dbias", dbias, {x.cols()});
@@ -123,7 +126,7 @@ void rms_norm_forward(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x
                       float eps) {
   constexpr std::string_view kName = "rms_norm_forward";
   check_rows(c, kName, x);
-  check_typed(kName, "y", y, x.shape(), x.dtype());
+  check_of_type(kName, "y", y, x.shape(), x.dtype());
   check_float(kName, "rstd", rstd, {x.rows()});
   check_param(kName, "gain", gain, x);
   Op op(c, kName, cost_of(x, 4, 2));
@@ -151,8 +154,8 @@ void rms_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Ten
                        const Tensor& gain) {
   constexpr std::string_view kName = "rms_norm_backward";
   check_rows(c, kName, x);
-  check_typed(kName, "dx", dx, x.shape(), x.dtype());
-  check_typed(kName, "dy", dy, x.shape(), x.dtype());
+  check_of_type(kName, "dx", dx, x.shape(), x.dtype());
+  check_of_type(kName, "dy", dy, x.shape(), x.dtype());
   check_float(kName, "rstd", rstd, {x.rows()});
   check_param(kName, "gain", gain, x);
   Op op(c, kName, cost_of(x, 7, 3));
@@ -172,7 +175,7 @@ void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, cons
                          const Tensor& rstd) {
   constexpr std::string_view kName = "rms_norm_param_grad";
   check_rows(c, kName, x);
-  check_typed(kName, "dy", dy, x.shape(), x.dtype());
+  check_of_type(kName, "dy", dy, x.shape(), x.dtype());
   check_float(kName, "rstd", rstd, {x.rows()});
   check_float(kName, "dgain", dgain, {x.cols()});
   Tensor partial = param_scratch(c, kName, x, false);
@@ -189,11 +192,56 @@ void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, cons
                                       rstd.data<float>(), partial.data<float>(), x.rows(), x.cols()});
 }
 
+void layer_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& stats, const Tensor& x,
+                                    const Tensor& gain, const Tensor& bias, float eps, MiddleOut middle) {
+  constexpr std::string_view kName = "layer_norm_forward_with_middle";
+  check_rows(c, kName, x);
+  check_of_type(kName, "y", y, x.shape(), x.dtype());
+  check_float(kName, "stats", stats, {x.rows(), 2});
+  check_param(kName, "gain", gain, x);
+  check_param(kName, "bias", bias, x);
+  check_middle(kName, middle, y);
+  if (!fits_middle_kernel(c, middle, {&y, &x, &gain, &bias})) {
+    layer_norm_forward(c, y, stats, x, gain, bias, eps);
+    return lowrank_middle(c, middle.s, y, middle.down);
+  }
+  Op op(c, kName, cost_of(x, 8, 2) + middle_cost(middle));
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    cuda::norm_rows_forward_with_middle(kName, c.cuda_stream(),
+                                        {y.raw(), stats.data<float>(), x.raw(), x.dtype(), param(gain),
+                                         param(bias), x.rows(), x.cols(), eps, true},
+                                        {middle.s.raw(), middle.down.raw(), middle.down.dim(0)});
+  }
+}
+
+void rms_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x,
+                                  const Tensor& gain, float eps, MiddleOut middle) {
+  constexpr std::string_view kName = "rms_norm_forward_with_middle";
+  check_rows(c, kName, x);
+  check_of_type(kName, "y", y, x.shape(), x.dtype());
+  check_float(kName, "rstd", rstd, {x.rows()});
+  check_param(kName, "gain", gain, x);
+  check_middle(kName, middle, y);
+  if (!fits_middle_kernel(c, middle, {&y, &x, &gain})) {
+    rms_norm_forward(c, y, rstd, x, gain, eps);
+    return lowrank_middle(c, middle.s, y, middle.down);
+  }
+  Op op(c, kName, cost_of(x, 4, 2) + middle_cost(middle));
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    cuda::norm_rows_forward_with_middle(kName, c.cuda_stream(),
+                                        {y.raw(), rstd.data<float>(), x.raw(), x.dtype(), param(gain),
+                                         param(Tensor()), x.rows(), x.cols(), eps, false},
+                                        {middle.s.raw(), middle.down.raw(), middle.down.dim(0)});
+  }
+}
+
 void group_norm_forward(const Context& c, Tensor& y, Tensor& stats, const Tensor& x, const Tensor& gain,
                         const Tensor& bias, const GroupNormSpec& spec) {
   constexpr std::string_view kName = "group_norm_forward";
   const GroupNormSize size = check_map(c, kName, x, stats, spec);
-  check_typed(kName, "y", y, x.shape(), x.dtype());
+  check_of_type(kName, "y", y, x.shape(), x.dtype());
   check_param(kName, "gain", gain, x);
   check_param(kName, "bias", bias, x);
   Tensor scratch = group_scratch(c, kName, size);
@@ -214,8 +262,8 @@ void group_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const T
                          const Tensor& gain, const Tensor& bias, const GroupNormSpec& spec) {
   constexpr std::string_view kName = "group_norm_backward";
   const GroupNormSize size = check_map(c, kName, x, stats, spec);
-  check_typed(kName, "dx", dx, x.shape(), x.dtype());
-  check_typed(kName, "dy", dy, x.shape(), x.dtype());
+  check_of_type(kName, "dx", dx, x.shape(), x.dtype());
+  check_of_type(kName, "dy", dy, x.shape(), x.dtype());
   check_param(kName, "gain", gain, x);
   check_param(kName, "bias", bias, x);
   Tensor scratch = group_scratch(c, kName, size);
@@ -238,7 +286,7 @@ void group_norm_param_grad(const Context& c, GroupNormGrads grads, const Tensor&
                            const GroupNormSpec& spec) {
   constexpr std::string_view kName = "group_norm_param_grad";
   const GroupNormSize size = check_map(c, kName, x, stats, spec);
-  check_typed(kName, "dy", dy, x.shape(), x.dtype());
+  check_of_type(kName, "dy", dy, x.shape(), x.dtype());
   check_float(kName, "dgain", grads.dgain, {x.cols()});
   check_float(kName, "dbias", grads.dbias, {x.cols()});
   check_param(kName, "gain", gain, x);

@@ -3,6 +3,7 @@
 
 #include "engine/core/cuda_device.h"
 #include "kernels/common/column_blocks.h"
+#include "kernels/common/middle.h"
 #include "kernels/common/row_chunks.h"
 #include "kernels/norm/norm.h"
 
@@ -169,6 +170,8 @@ constexpr std::int64_t group_norm_scratch(const GroupNormSize& s) {
 }
 
 void norm_rows_forward(std::string_view op, CudaStream stream, const TypedRowNorm& a);
+void norm_rows_forward_with_middle(std::string_view op, CudaStream stream, const TypedRowNorm& a,
+                                   const MiddleArgs& m);
 void norm_rows_backward(std::string_view op, CudaStream stream, const TypedRowNormGrad& a);
 void norm_rows_param_grad(std::string_view op, CudaStream stream, const TypedRowNormParamGrad& a);
 void group_norm_forward(CudaStream stream, const TypedGroupNorm& a);

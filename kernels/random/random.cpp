@@ -43,7 +43,7 @@ void fill_normal(const Context& c, Tensor& y, const RandomStream& stream) {
 
 void dropout(const Context& c, Tensor& y, const Tensor& x, const RandomStream& stream, float p) {
   check_length(c, "dropout", y);
-  check_typed("dropout", "x", x, y.shape(), y.dtype());
+  check_of_type("dropout", "x", x, y.shape(), y.dtype());
   require<ShapeError>(p >= 0 && p < 1, "dropout: p must be in [0, 1), got ", p);
   const std::int64_t n = y.numel();
   Op op(c, "dropout", {(kWordFlops + 2) * double(n), 2.0 * double(y.bytes())});

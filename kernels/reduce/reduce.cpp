@@ -16,7 +16,7 @@ struct Reducer {
 
 double reduce(const Context& c, std::string_view name, const Tensor& a, const Tensor* b, Reducer reducer) {
   const DType type = check_activation(c, name, "x", a, a.shape());
-  if (b) check_typed(name, "b", *b, a.shape(), type);
+  if (b) check_of_type(name, "b", *b, a.shape(), type);
   Reduction r{nullptr, nullptr, nullptr, a.numel()};
   cuda::TypedReduction on_cuda{nullptr, nullptr, type, nullptr, a.numel()};
   // No fp64 tensors exist: two fp32 words hold one partial sum.

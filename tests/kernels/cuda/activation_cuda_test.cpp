@@ -112,6 +112,36 @@ TEST_P(ActivationCuda, SwigluMatchesForwardAndBackwardTogetherAndApart) {
   }
 }
 
+// S of the y that was stored, for ranks of one tile and of several.
+TEST_P(ActivationCuda, GatesLeaveTheMiddleOfTheirAdapters) {
+  if (type() == DType::f32) return;
+  struct Case {
+    std::int64_t rows, half, rank;
+  };
+  for (const auto& [rows, half, rank] :
+       {Case{1, 8, 1}, {5, 40, 8}, {33, 264, 16}, {17, 600, 64}, {18, 72, 47}}) {
+    SCOPED_TRACE(join(rows, " ", half, " ", rank));
+    const Tensor x = random({rows, 2 * half}, 1, 4.0F), down = random({rank, half}, 5);
+    Tensor y = garbage({rows, half}), plain = garbage(y.shape()), s = garbage({rows, rank});
+    const Doubles factors = from_device(down);
+    geglu_forward_with_middle(c(), y, x, {s, down});
+    geglu_forward(c(), plain, x);
+    EXPECT_EQ(bytes_from_device(y), bytes_from_device(plain));
+    EXPECT_TRUE(close_to(s, middle_of(from_device(y), factors, half)));
+    y = garbage(y.shape()), s = garbage(s.shape());
+    swiglu_forward_with_middle(c(), y, x, {s, down});
+    swiglu_forward(c(), plain, x);
+    EXPECT_EQ(bytes_from_device(y), bytes_from_device(plain));
+    EXPECT_TRUE(close_to(s, middle_of(from_device(y), factors, half)));
+    const Tensor gate = random({rows, half}, 6, 4.0F), up = random({rows, half}, 7);
+    Tensor inside = to_device(gate.shape(), from_device(gate));
+    swiglu_forward_with_middle(c(), inside, inside, up, {s, down});
+    swiglu_forward(c(), plain, gate, up);
+    EXPECT_EQ(bytes_from_device(inside), bytes_from_device(plain));
+    EXPECT_TRUE(close_to(s, middle_of(from_device(inside), factors, half)));
+  }
+}
+
 TEST_P(ActivationCuda, ExtremeInputsStayFiniteAndNanStaysVisible) {
   const Tensor x = to_device({9}, {-1e4, -200, -90, -1e-6, 0, 90, 200, 1e4, NAN}),
                dy = to_device({9}, Doubles(9, 1.0));
@@ -149,6 +179,16 @@ TEST_P(ActivationCuda, WrongTensorsAreNamed) {
   expect_shape_error("swiglu_forward", [&] { swiglu_forward(c(), y, y, mixed); });
   expect_shape_error("swiglu_forward", [&] { swiglu_forward(c(), other, gated); });
   expect_shape_error("swiglu_backward", [&] { swiglu_backward(c(), y, mixed, y, y, y); });
+  Tensor s = garbage({2, 3}), down = garbage({3, 4}), wrong = garbage({3, 5});
+  expect_shape_error("geglu_forward_with_middle", [&] {
+    geglu_forward_with_middle(c(), y, gated, {s, wrong});
+  });
+  expect_shape_error("swiglu_forward_with_middle", [&] {
+    swiglu_forward_with_middle(c(), y, gated, {y, down});
+  });
+  expect_shape_error("swiglu_forward_with_middle", [&] {
+    swiglu_forward_with_middle(c(), y, y, mixed, {s, down});
+  });
 }
 
 }  // namespace

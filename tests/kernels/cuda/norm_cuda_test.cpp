@@ -181,6 +181,42 @@ TEST_P(NormCuda, MeanFarAboveDeviation) {
   EXPECT_TRUE(close_to(shifted, ref::norm_forward(in, {180, 1, 16, 1}, true, false)));
 }
 
+// S of the y that was stored, for ranks of one tile and of several, rows that stay in registers and longer
+// ones.
+TEST_P(NormCuda, NormsLeaveTheMiddleOfTheirAdapters) {
+  if (type() == DType::f32) return;
+  struct Case {
+    std::int64_t rows, cols, rank;
+  };
+  for (const auto& [rows, cols, rank] :
+       {Case{1, 8, 1}, {5, 40, 8}, {33, 264, 16}, {17, 1288, 24}, {3, 1280, 64}, {18, 72, 47}}) {
+    for (const bool centred : {true, false}) {
+      SCOPED_TRACE(join(rows, " ", cols, " ", rank, " ", centred));
+      const Tensor x = spread({rows, cols}, 1, 0.3, 1, type()), down = random({rank, cols}, 5);
+      const Tensor g = gain(cols, centred ? DType::f32 : type()), b = centred ? bias(cols, type()) : Tensor();
+      Tensor y = garbage(x.shape()), s = garbage({rows, rank});
+      Tensor stats = garbage(centred ? Shape{rows, 2} : Shape{rows}, DType::f32),
+             want_stats = garbage(stats.shape(), DType::f32);
+      const ref::NormInput<double> in{from_device(x), optional(g), optional(b), double(1e-5F)};
+      const auto run = [&](Tensor& out, Tensor& middle) {
+        if (centred) return layer_norm_forward_with_middle(c(), out, stats, x, g, b, 1e-5F, {middle, down});
+        rms_norm_forward_with_middle(c(), out, stats, x, g, 1e-5F, {middle, down});
+      };
+      run(y, s);
+      EXPECT_TRUE(close_to(y, ref::norm_forward(in, {rows, 1, cols, 1}, centred, false)));
+      EXPECT_TRUE(close_to(s, middle_of(from_device(y), from_device(down), cols)));
+      Tensor plain = garbage(x.shape());
+      if (centred) layer_norm_forward(c(), plain, want_stats, x, g, b, 1e-5F);
+      if (!centred) rms_norm_forward(c(), plain, want_stats, x, g, 1e-5F);
+      EXPECT_TRUE(close(from_device(stats), from_device(want_stats), kStats));
+      Tensor again = to_device(x.shape(), from_device(x)), again_s = garbage(s.shape());
+      run(again, again_s);
+      EXPECT_EQ(bytes_from_device(again), bytes_from_device(y));
+      EXPECT_EQ(bytes_from_device(again_s), bytes_from_device(s));
+    }
+  }
+}
+
 TEST_P(NormCuda, EmptyAndWrongTensors) {
   Tensor none, nothing = c().empty({0, 6}, "x", type()), no_stats = c().empty({0, 2}, "stats");
   EXPECT_NO_THROW(layer_norm_forward(c(), nothing, no_stats, nothing, none, none, 1e-5F));
