@@ -1,8 +1,9 @@
 // Pointwise nonlinearities and their gradients. x, y, dy, dx share one shape unless said. Gradients recompute
-// from x, so a layer saves x only. dx may be the same tensor as dy.
+// from x, so a layer saves x only. y may be the same tensor as x, dx the same as dy. fp32 on the CPU; on CUDA
+// the tensors of one call are all fp32, all fp16 or all bf16, computed in fp32 and rounded once.
 #pragma once
 
-#include "kernels/common/checks.h"
+#include "kernels/common/middle.h"
 
 namespace rankine {
 
@@ -32,5 +33,13 @@ void swiglu_backward(const Context& c, Tensor& dgate, Tensor& dup, const Tensor&
 // The same of x (..., 2F) = [gate | up], the other order than GEGLU's. y (..., F), not aliasing; dx may be x.
 void swiglu_forward(const Context& c, Tensor& y, const Tensor& x);
 void swiglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
+
+// The same forwards, and the middle S = y · downᵀ of the adapters that read y. On CUDA one kernel makes both,
+// if y is fp16 or bf16, R at most 64, F a multiple of 8 and all addresses multiples of 16 bytes; S is then
+// summed from y as it is stored. Otherwise this is the activation, then lowrank_middle.
+void geglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle);
+void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle);
+void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& gate, const Tensor& up,
+                                MiddleOut middle);
 
 }  // namespace rankine

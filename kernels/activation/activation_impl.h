@@ -4,6 +4,7 @@
 
 #include "engine/core/cuda_device.h"
 #include "kernels/activation/activation.h"
+#include "kernels/common/middle.h"
 
 namespace rankine {
 
@@ -46,12 +47,50 @@ void swiglu_backward(ThreadPool& pool, SwigluGrad a, GatedRows size, std::int64_
 }  // namespace cpu
 
 namespace cuda {
-void silu_forward(CudaStream stream, float* y, const float* x, std::int64_t n);
-void silu_backward(CudaStream stream, ActivationGrad a, std::int64_t n);
-void gelu_forward(CudaStream stream, float* y, const float* x, std::int64_t n, Gelu kind);
-void gelu_backward(CudaStream stream, ActivationGrad a, std::int64_t n, Gelu kind);
-void geglu_forward(CudaStream stream, float* y, const float* x, GatedRows size);
-void geglu_backward(CudaStream stream, ActivationGrad a, GatedRows size);
+struct Activated {
+  void* y;
+  const void* x;
+  std::int64_t n;
+  DType type;
+};
+struct ActivatedGrad {
+  void* dx;
+  const void* dy;
+  const void* x;
+  std::int64_t n;
+  DType type;
+};
+// y = curve(gate) other. gate and other of a row lie `pitch` apart from those of the next; rows of y are
+// dense.
+struct GatedArgs {
+  void* y;
+  const void* gate;
+  const void* other;
+  GatedRows size;
+  std::int64_t pitch;
+  DType type;
+};
+struct GatedGradArgs {
+  void* dgate;
+  void* dother;
+  const void* dy;
+  const void* gate;
+  const void* other;
+  GatedRows size;
+  std::int64_t pitch;
+  DType type;
+};
+
+void silu_forward(CudaStream stream, const Activated& a);
+void silu_backward(CudaStream stream, const ActivatedGrad& a);
+void gelu_forward(CudaStream stream, const Activated& a, Gelu kind);
+void gelu_backward(CudaStream stream, const ActivatedGrad& a, Gelu kind);
+void geglu_forward(CudaStream stream, const GatedArgs& a);
+void geglu_backward(CudaStream stream, const GatedGradArgs& a);
+void swiglu_forward(CudaStream stream, const GatedArgs& a);
+void swiglu_backward(CudaStream stream, const GatedGradArgs& a);
+void geglu_forward_with_middle(CudaStream stream, const GatedArgs& a, const MiddleArgs& m);
+void swiglu_forward_with_middle(CudaStream stream, const GatedArgs& a, const MiddleArgs& m);
 }  // namespace cuda
 
 }  // namespace rankine

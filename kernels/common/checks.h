@@ -43,6 +43,18 @@ inline DType check_activation(const Context& c, std::string_view op, std::string
   return t.dtype();
 }
 
+// Beside activations of type `type`: the same type; and what may also be fp32.
+inline void check_of_type(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected,
+                          DType type) {
+  check_shape(op, what, t, expected);
+  check_dtype(op, what, t, type);
+}
+inline void check_float_or(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected,
+                           DType type) {
+  check_shape(op, what, t, expected);
+  if (t.dtype() != DType::f32) check_dtype(op, what, t, type);
+}
+
 // Called where an operation has no kernel for the context's device.
 [[noreturn]] inline void no_kernel(std::string_view op, const Context& c) {
   throw Error(join(op, ": no kernel for ", c.device().to_string(), " in this build; use device: cpu"));

@@ -1,12 +1,11 @@
 #include "kernels/elementwise/elementwise.h"
 
+#include "kernels/common/column_blocks.h"
 #include "kernels/common/row_chunks.h"
 #include "kernels/elementwise/elementwise_impl.h"
 
 namespace rankine {
 namespace {
-
-constexpr double kWord = sizeof(float);
 
 // (N, ..., C) as samples, space, channels.
 SampleMap sample_map(std::string_view op, const Tensor& t) {
@@ -21,29 +20,54 @@ SampleMap sample_map(std::string_view op, const Tensor& t) {
 // Elements of one sample of (N, ...), where `table` must have the shape (...).
 std::int64_t table_size(std::string_view op, const Tensor& y, const Tensor& table) {
   require<ShapeError>(y.defined() && y.shape().rank() >= 1, op, ": expected samples (N, ...)");
-  const auto dims = y.shape().dims();
-  check_float(op, "table", table, Shape(dims.subspan(1)));
+  check_shape(op, "table", table, Shape(y.shape().dims().subspan(1)));
   return table.numel();
 }
 
-ChannelSplit channel_split(std::string_view op, const Tensor& a, const Tensor& b, const Tensor& y) {
+ChannelSplit channel_split(const Context& c, std::string_view op, const Tensor& a, const Tensor& b,
+                           const Tensor& y) {
   require<ShapeError>(a.defined() && a.shape().rank() >= 1, op, ": a is undefined or a scalar");
   require<ShapeError>(b.defined() && b.shape().rank() >= 1, op, ": b is undefined or a scalar");
-  check_float(op, "a", a, a.shape());
-  check_float(op, "b", b, a.shape().with_dim(-1, b.cols()));
-  check_float(op, "y", y, a.shape().with_dim(-1, a.cols() + b.cols()));
+  const DType type = check_activation(c, op, "a", a, a.shape());
+  check_of_type(op, "b", b, a.shape().with_dim(-1, b.cols()), type);
+  check_of_type(op, "y", y, a.shape().with_dim(-1, a.cols() + b.cols()), type);
   return {a.rows(), a.cols(), b.cols()};
 }
+
+// Checks y and x of one shape and type.
+void check_pair(const Context& c, std::string_view op, const Tensor& y, const Tensor& x) {
+  check_of_type(op, "y", y, x.shape(), check_activation(c, op, "x", x, x.shape()));
+}
+void check_three(const Context& c, std::string_view op, const Tensor& y, const Tensor& a, const Tensor& b) {
+  const DType type = check_activation(c, op, "a", a, a.shape());
+  check_of_type(op, "b", b, a.shape(), type);
+  check_of_type(op, "y", y, a.shape(), type);
+}
+
+// y (N, ..., C) and the vectors v (N, C) of its samples.
+SampleMap check_vectors(const Context& c, std::string_view op, const Tensor& y, const Tensor& v) {
+  const SampleMap size = sample_map(op, y);
+  check_float_or(op, "v", v, {size.samples, size.channels}, check_activation(c, op, "y", y, y.shape()));
+  return size;
+}
+
+cuda::Pointwise pointwise(Tensor& y, const Tensor& x, const Tensor* z = nullptr) {
+  return {y.raw(), x.raw(), z ? z->raw() : nullptr, y.numel(), y.dtype()};
+}
+cuda::Broadcast broadcast(Tensor& y, const Tensor& v) { return {y.raw(), y.dtype(), {v.raw(), v.dtype()}}; }
+
+std::int64_t element(const Tensor& t) { return static_cast<std::int64_t>(size_of(t.dtype())); }
+double bytes(const Tensor& t) { return double(t.bytes()); }
 
 }  // namespace
 
 void fill(const Context& c, Tensor& y, float value) {
-  check_dtype("fill", "y", y, DType::f32);
+  check_activation(c, "fill", "y", y, y.shape());
   const std::int64_t n = y.numel();
-  Op op(c, "fill", {0, kWord * double(n)});
+  Op op(c, "fill", {0, bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::fill(c.cuda_stream(), y.data<float>(), n, value);
+    if (c.device().is_cuda()) return cuda::fill(c.cuda_stream(), y.raw(), y.dtype(), n, value);
   }
   cpu::fill(c.pool(), y.data<float>(), n, value);
 }
@@ -63,122 +87,106 @@ void copy(const Context& c, Tensor& y, const Tensor& x) {
 }
 
 void scale(const Context& c, Tensor& y, const Tensor& x, float s) {
-  check_float("scale", "x", x, x.shape());
-  check_float("scale", "y", y, x.shape());
+  check_pair(c, "scale", y, x);
   const std::int64_t n = y.numel();
-  Op op(c, "scale", {double(n), 2 * kWord * double(n)});
+  Op op(c, "scale", {double(n), 2 * bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::scale(c.cuda_stream(), y.data<float>(), x.data<float>(), n, s);
+    if (c.device().is_cuda()) return cuda::scale(c.cuda_stream(), pointwise(y, x), s);
   }
   cpu::scale(c.pool(), y.data<float>(), x.data<float>(), n, s);
 }
 
 void add(const Context& c, Tensor& y, const Tensor& a, const Tensor& b) {
-  check_float("add", "a", a, a.shape());
-  check_float("add", "b", b, a.shape());
-  check_float("add", "y", y, a.shape());
+  check_three(c, "add", y, a, b);
   const std::int64_t n = y.numel();
-  Op op(c, "add", {double(n), 3 * kWord * double(n)});
+  Op op(c, "add", {double(n), 3 * bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) {
-      return cuda::add(c.cuda_stream(), y.data<float>(), a.data<float>(), b.data<float>(), n);
-    }
+    if (c.device().is_cuda()) return cuda::add(c.cuda_stream(), pointwise(y, a, &b));
   }
   cpu::add(c.pool(), y.data<float>(), a.data<float>(), b.data<float>(), n);
 }
 
 void add_scaled(const Context& c, Tensor& y, const Tensor& x, float s) {
-  check_float("add_scaled", "x", x, x.shape());
-  check_float("add_scaled", "y", y, x.shape());
+  check_pair(c, "add_scaled", y, x);
   const std::int64_t n = y.numel();
-  Op op(c, "add_scaled", {2.0 * double(n), 3 * kWord * double(n)});
+  Op op(c, "add_scaled", {2.0 * double(n), 3 * bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda())
-      return cuda::add_scaled(c.cuda_stream(), y.data<float>(), x.data<float>(), n, s);
+    if (c.device().is_cuda()) return cuda::add_scaled(c.cuda_stream(), pointwise(y, x), s);
   }
   cpu::add_scaled(c.pool(), y.data<float>(), x.data<float>(), n, s);
 }
 
 void multiply(const Context& c, Tensor& y, const Tensor& a, const Tensor& b) {
-  check_float("multiply", "a", a, a.shape());
-  check_float("multiply", "b", b, a.shape());
-  check_float("multiply", "y", y, a.shape());
+  check_three(c, "multiply", y, a, b);
   const std::int64_t n = y.numel();
-  Op op(c, "multiply", {double(n), 3 * kWord * double(n)});
+  Op op(c, "multiply", {double(n), 3 * bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) {
-      return cuda::multiply(c.cuda_stream(), y.data<float>(), a.data<float>(), b.data<float>(), n);
-    }
+    if (c.device().is_cuda()) return cuda::multiply(c.cuda_stream(), pointwise(y, a, &b));
   }
   cpu::multiply(c.pool(), y.data<float>(), a.data<float>(), b.data<float>(), n);
 }
 
 void lerp(const Context& c, Tensor& y, const Tensor& x, float weight) {
-  check_float("lerp", "x", x, x.shape());
-  check_float("lerp", "y", y, x.shape());
+  check_pair(c, "lerp", y, x);
   const std::int64_t n = y.numel();
-  Op op(c, "lerp", {3.0 * double(n), 3 * kWord * double(n)});
+  Op op(c, "lerp", {3.0 * double(n), 3 * bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::lerp(c.cuda_stream(), y.data<float>(), x.data<float>(), n, weight);
+    if (c.device().is_cuda()) return cuda::lerp(c.cuda_stream(), pointwise(y, x), weight);
   }
   cpu::lerp(c.pool(), y.data<float>(), x.data<float>(), n, weight);
 }
 
 void add_per_sample(const Context& c, Tensor& y, const Tensor& v) {
-  const SampleMap size = sample_map("add_per_sample", y);
-  check_dtype("add_per_sample", "y", y, DType::f32);
-  check_float("add_per_sample", "v", v, {size.samples, size.channels});
-  Op op(c, "add_per_sample", {double(y.numel()), kWord * double(2 * y.numel() + v.numel())});
+  const SampleMap size = check_vectors(c, "add_per_sample", y, v);
+  Op op(c, "add_per_sample", {double(y.numel()), 2 * bytes(y) + bytes(v)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda())
-      return cuda::add_per_sample(c.cuda_stream(), y.data<float>(), v.data<float>(), size);
+    if (c.device().is_cuda()) return cuda::add_per_sample(c.cuda_stream(), broadcast(y, v), size);
   }
   cpu::add_per_sample(c.pool(), y.data<float>(), v.data<float>(), size);
 }
 
 void multiply_per_sample(const Context& c, Tensor& y, const Tensor& v) {
-  const SampleMap size = sample_map("multiply_per_sample", y);
-  check_dtype("multiply_per_sample", "y", y, DType::f32);
-  check_float("multiply_per_sample", "v", v, {size.samples, size.channels});
-  Op op(c, "multiply_per_sample", {double(y.numel()), kWord * double(2 * y.numel() + v.numel())});
+  const SampleMap size = check_vectors(c, "multiply_per_sample", y, v);
+  Op op(c, "multiply_per_sample", {double(y.numel()), 2 * bytes(y) + bytes(v)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) {
-      return cuda::multiply_per_sample(c.cuda_stream(), y.data<float>(), v.data<float>(), size);
-    }
+    if (c.device().is_cuda()) return cuda::multiply_per_sample(c.cuda_stream(), broadcast(y, v), size);
   }
   cpu::multiply_per_sample(c.pool(), y.data<float>(), v.data<float>(), size);
 }
 
 void sum_per_sample(const Context& c, Tensor& dv, const Tensor& dy) {
-  const SampleMap size = sample_map("sum_per_sample", dy);
-  check_dtype("sum_per_sample", "dy", dy, DType::f32);
-  check_float("sum_per_sample", "dv", dv, {size.samples, size.channels});
-  const RowChunks chunks{size.space, size.channels};
-  Tensor partial = c.workspace({size.samples * chunks.count(), size.channels}, "sum_per_sample");
-  Op op(c, "sum_per_sample", {double(dy.numel()), kWord * double(dy.numel() + dv.numel())});
+  const SampleMap size = check_vectors(c, "sum_per_sample", dy, dv);
+  const bool on_cuda = c.device().is_cuda();
+  const std::int64_t chunks = on_cuda ? ColumnBlocks{size.samples, size.space, size.channels}.chunks()
+                                      : RowChunks{size.space, size.channels}.count();
+  Tensor partial = c.workspace({size.samples * chunks, size.channels}, "sum_per_sample");
+  Op op(c, "sum_per_sample", {double(dy.numel()), bytes(dy) + bytes(dv)});
   if (op.planned()) return;
-  const SampleSums args{dv.data<float>(), dy.data<float>(), partial.data<float>(), size};
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::sum_per_sample(c.cuda_stream(), args);
+    if (on_cuda) {
+      return cuda::sum_per_sample(
+          c.cuda_stream(), {dv.raw(), dv.dtype(), {dy.raw(), dy.dtype()}, partial.data<float>(), size});
+    }
   }
-  cpu::sum_per_sample(c.pool(), args);
+  cpu::sum_per_sample(c.pool(), {dv.data<float>(), dy.data<float>(), partial.data<float>(), size});
 }
 
 void add_to_each_sample(const Context& c, Tensor& y, const Tensor& table) {
   const std::int64_t each = table_size("add_to_each_sample", y, table);
-  check_dtype("add_to_each_sample", "y", y, DType::f32);
-  Op op(c, "add_to_each_sample", {double(y.numel()), kWord * double(2 * y.numel() + each)});
+  const DType type = check_activation(c, "add_to_each_sample", "y", y, y.shape());
+  check_float_or("add_to_each_sample", "table", table, table.shape(), type);
+  Op op(c, "add_to_each_sample", {double(y.numel()), 2 * bytes(y) + bytes(table)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::add_to_each_sample(c.cuda_stream(), y.data<float>(), table.data<float>(), y.dim(0), each);
+      return cuda::add_to_each_sample(c.cuda_stream(), broadcast(y, table), y.dim(0), each);
     }
   }
   cpu::add_to_each_sample(c.pool(), y.data<float>(), table.data<float>(), y.dim(0), each);
@@ -186,36 +194,40 @@ void add_to_each_sample(const Context& c, Tensor& y, const Tensor& table) {
 
 void sum_over_samples(const Context& c, Tensor& dtable, const Tensor& dy) {
   const std::int64_t each = table_size("sum_over_samples", dy, dtable);
-  check_dtype("sum_over_samples", "dy", dy, DType::f32);
-  Op op(c, "sum_over_samples", {double(dy.numel()), kWord * double(dy.numel() + 2 * each)});
+  check_activation(c, "sum_over_samples", "dy", dy, dy.shape());
+  check_dtype("sum_over_samples", "dtable", dtable, DType::f32);
+  Op op(c, "sum_over_samples", {double(dy.numel()), bytes(dy) + 2 * bytes(dtable)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::sum_over_samples(c.cuda_stream(), dtable.data<float>(), dy.data<float>(), dy.dim(0), each);
+      return cuda::sum_over_samples(c.cuda_stream(), dtable.data<float>(), {dy.raw(), dy.dtype()}, dy.dim(0),
+                                    each);
     }
   }
   cpu::sum_over_samples(c.pool(), dtable.data<float>(), dy.data<float>(), dy.dim(0), each);
 }
 
 void concat_channels(const Context& c, Tensor& y, const Tensor& a, const Tensor& b) {
-  const ChannelSplit size = channel_split("concat_channels", a, b, y);
-  Op op(c, "concat_channels", {0, 2 * kWord * double(y.numel())});
+  const ChannelSplit size = channel_split(c, "concat_channels", a, b, y);
+  Op op(c, "concat_channels", {0, 2 * bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::concat_channels(c.cuda_stream(), y.data<float>(), a.data<float>(), b.data<float>(), size);
+      return cuda::concat_channels(c.cuda_stream(), {y.raw(), const_cast<void*>(a.raw()),
+                                                     const_cast<void*>(b.raw()), size, element(y)});
     }
   }
   cpu::concat_channels(c.pool(), y.data<float>(), a.data<float>(), b.data<float>(), size);
 }
 
 void split_channels(const Context& c, Tensor& a, Tensor& b, const Tensor& y) {
-  const ChannelSplit size = channel_split("split_channels", a, b, y);
-  Op op(c, "split_channels", {0, 2 * kWord * double(y.numel())});
+  const ChannelSplit size = channel_split(c, "split_channels", a, b, y);
+  Op op(c, "split_channels", {0, 2 * bytes(y)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::split_channels(c.cuda_stream(), a.data<float>(), b.data<float>(), y.data<float>(), size);
+      return cuda::split_channels(c.cuda_stream(),
+                                  {const_cast<void*>(y.raw()), a.raw(), b.raw(), size, element(y)});
     }
   }
   cpu::split_channels(c.pool(), a.data<float>(), b.data<float>(), y.data<float>(), size);
@@ -224,21 +236,24 @@ void split_channels(const Context& c, Tensor& a, Tensor& b, const Tensor& y) {
 void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const Tensor& x,
                     std::span<const float> b, const Tensor& z) {
   require<ShapeError>(x.defined() && x.shape().rank() >= 1, "mix_per_sample: expected x of samples (N, ...)");
-  check_float("mix_per_sample", "x", x, x.shape());
-  check_float("mix_per_sample", "z", z, x.shape());
-  check_float("mix_per_sample", "y", y, x.shape());
+  check_activation(c, "mix_per_sample", "y", y, x.shape());
+  check_float_or("mix_per_sample", "x", x, x.shape(), y.dtype());
+  check_of_type("mix_per_sample", "z", z, x.shape(), x.dtype());
   const auto samples = static_cast<std::size_t>(x.dim(0));
   require<ShapeError>(a.size() == samples && b.size() == samples, "mix_per_sample: expected ", samples,
                       " factors, one per sample, got ", a.size(), " and ", b.size());
   const std::int64_t n = x.numel();
-  Op op(c, "mix_per_sample", {3.0 * double(n), 3 * kWord * double(n)});
+  Op op(c, "mix_per_sample", {3.0 * double(n), bytes(y) + 2 * bytes(x)});
   if (op.planned() || n == 0) return;
-  const SampleMix args{y.data<float>(), a.data(), x.data<float>(), b.data(),
-                       z.data<float>(), x.dim(0), n / x.dim(0)};
+  const std::int64_t each = n / x.dim(0);
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return cuda::mix_per_sample(c.cuda_stream(), args);
+    if (c.device().is_cuda()) {
+      return cuda::mix_per_sample(c.cuda_stream(), {y.raw(), y.dtype(), a.data(), x.raw(), b.data(), z.raw(),
+                                                    x.dtype(), x.dim(0), each});
+    }
   }
-  cpu::mix_per_sample(c.pool(), args);
+  cpu::mix_per_sample(
+      c.pool(), {y.data<float>(), a.data(), x.data<float>(), b.data(), z.data<float>(), x.dim(0), each});
 }
 
 }  // namespace rankine

@@ -1,5 +1,9 @@
-// Elementwise operations and broadcasts over rows. All tensors fp32 unless said; y may be the same tensor as
-// x. Each reads its inputs once and writes its output once. Wrong shapes and types throw ShapeError.
+// Elementwise operations and broadcasts over rows. y may be the same tensor as x. Each reads its inputs once
+// and writes its output once. Wrong shapes and types throw ShapeError.
+//
+// On the CPU all tensors are fp32 unless said. On CUDA the tensors of one call are all fp32, all fp16 or all
+// bf16, computed in fp32 and rounded once; v, dv, table, and mix_per_sample's pair x, z, may be fp32 beside
+// halves; dtable is fp32. Sums run in an order that follows from the shapes alone.
 #pragma once
 
 #include "kernels/common/checks.h"

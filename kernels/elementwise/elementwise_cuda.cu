@@ -1,236 +1,273 @@
-// CUDA side of elementwise.h: fp32, grid-stride.
-#include "kernels/common/launch.cuh"
-#include "kernels/common/numeric.cuh"
-#include "kernels/common/row_chunks.h"
+// CUDA side of elementwise.h: fp32 arithmetic on fp32, fp16 or bf16.
+#include "kernels/common/column_sums.cuh"
+#include "kernels/common/pointwise.cuh"
 #include "kernels/elementwise/elementwise_impl.h"
 
 namespace rankine::cuda {
 namespace {
 
+template <class T>
 struct Fill {
-  float* y;
+  T* y;
   float value;
-  __device__ void operator()(std::int64_t i) const { y[i] = value; }
+  __device__ void one(std::int64_t i) const { y[i] = from_float<T>(value); }
+  __device__ void eight(std::int64_t i) const {
+    store8(y + i, Eight{{value, value, value, value, value, value, value, value}});
+  }
 };
 // y = a x + b z; the operations on two tensors are cases of it.
 struct Combine {
-  float* y;
-  const float* x;
-  const float* z;
   float a, b;
-  __device__ void operator()(std::int64_t i) const { y[i] = a * x[i] + b * z[i]; }
+  __device__ void operator()(float (&y)[1], const float (&x)[2]) const { y[0] = a * x[0] + b * x[1]; }
 };
 struct Scale {
-  float* y;
-  const float* x;
   float s;
-  __device__ void operator()(std::int64_t i) const { y[i] = s * x[i]; }
+  __device__ void operator()(float (&y)[1], const float (&x)[1]) const { y[0] = s * x[0]; }
 };
 struct Multiply {
-  float* y;
-  const float* a;
-  const float* b;
-  __device__ void operator()(std::int64_t i) const { y[i] = a[i] * b[i]; }
+  __device__ void operator()(float (&y)[1], const float (&x)[2]) const { y[0] = x[0] * x[1]; }
 };
-struct Lerp {
-  float* y;
-  const float* x;
+struct Lerp {  // of y towards x
   float weight;
-  __device__ void operator()(std::int64_t i) const { y[i] += weight * (x[i] - y[i]); }
+  __device__ void operator()(float (&y)[1], const float (&x)[2]) const {
+    y[0] = x[0] + weight * (x[1] - x[0]);
+  }
 };
 
 template <class To, class From>
 struct Convert {
   To* y;
   const From* x;
-  __device__ void operator()(std::int64_t i) const { y[i] = from_float<To>(to_float(x[i])); }
+  __device__ void one(std::int64_t i) const { y[i] = from_float<To>(to_float(x[i])); }
+  __device__ void eight(std::int64_t i) const { store8(y + i, load8(x + i)); }
 };
 
-// The element of v (samples, channels) that belongs to element i of a map.
-__device__ std::int64_t per_sample(const SampleMap& size, std::int64_t i) {
-  return i / (size.space * size.channels) * size.channels + i % size.channels;
-}
-struct AddPerSample {
-  float* y;
-  const float* v;
-  SampleMap size;
-  __device__ void operator()(std::int64_t i) const { y[i] += v[per_sample(size, i)]; }
-};
-struct MultiplyPerSample {
-  float* y;
-  const float* v;
-  SampleMap size;
-  __device__ void operator()(std::int64_t i) const { y[i] *= v[per_sample(size, i)]; }
-};
-
-// partial[chunk, channel] = sum over the chunk's rows: one thread per partial sum, neighbours on neighbouring
-// channels.
-struct ChunkSum {
-  float* partial;
-  const float* x;
-  SampleMap size;
-  std::int64_t height, chunks;
-  __device__ void operator()(std::int64_t i) const {
-    const std::int64_t channel = i % size.channels, chunk = i / size.channels % chunks;
-    const std::int64_t sample = i / size.channels / chunks;
-    const std::int64_t end = min(size.space, (chunk + 1) * height);
-    float sum = 0;
-    for (std::int64_t r = chunk * height; r < end; ++r)
-      sum += x[(sample * size.space + r) * size.channels + channel];
-    partial[i] = sum;
+// Where element i of y finds its number in v: in a row of `channels` per `each` elements (the vectors of
+// samples), or in a table of `each` that all samples share (channels 0).
+struct Place {
+  std::int64_t each, channels;
+  __device__ std::int64_t of(std::int64_t i) const {
+    return channels == 0 ? i % each : i / each * channels + i % channels;
   }
 };
-struct CombineChunks {
-  float* out;
-  const float* partial;
-  std::int64_t chunks, channels;
-  __device__ void operator()(std::int64_t i) const {
-    const std::int64_t sample = i / channels, channel = i % channels;
-    double sum = 0;
-    for (std::int64_t k = 0; k < chunks; ++k) sum += partial[(sample * chunks + k) * channels + channel];
-    out[i] = static_cast<float>(sum);
+struct Plus {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+struct Times {
+  __device__ float operator()(float a, float b) const { return a * b; }
+};
+template <class T, class V, class Op>
+struct WithVector {
+  T* y;
+  const V* v;
+  Place place;
+  __device__ void one(std::int64_t i) const {
+    y[i] = from_float<T>(Op()(to_float(y[i]), to_float(v[place.of(i)])));
+  }
+  __device__ void eight(std::int64_t i) const {
+    Eight e = load8(y + i);
+    const Eight f = load8(v + place.of(i));
+#pragma unroll
+    for (int k = 0; k < 8; ++k) e.x[k] = Op()(e.x[k], f.x[k]);
+    store8(y + i, e);
   }
 };
-
-struct AddTable {
-  float* y;
-  const float* table;
-  std::int64_t each;
-  __device__ void operator()(std::int64_t i) const { y[i] += table[i % each]; }
-};
-struct SumOverSamples {
-  float* dtable;
-  const float* dy;
-  std::int64_t samples, each;
-  __device__ void operator()(std::int64_t i) const {
-    float sum = dtable[i];
-    for (std::int64_t s = 0; s < samples; ++s) sum += dy[s * each + i];
-    dtable[i] = sum;
-  }
-};
-
-struct Concat {
-  float* y;
-  const float* a;
-  const float* b;
-  ChannelSplit size;
-  __device__ void operator()(std::int64_t i) const {
-    const std::int64_t row = i / (size.a + size.b), col = i % (size.a + size.b);
-    y[i] = col < size.a ? a[row * size.a + col] : b[row * size.b + col - size.a];
-  }
-};
-struct Split {
-  float* a;
-  float* b;
-  const float* y;
-  ChannelSplit size;
-  __device__ void operator()(std::int64_t i) const {
-    const std::int64_t row = i / (size.a + size.b), col = i % (size.a + size.b);
-    if (col < size.a) {
-      a[row * size.a + col] = y[i];
-    } else {
-      b[row * size.b + col - size.a] = y[i];
-    }
-  }
-};
-
-// The factors travel with the launch, a few samples at a time: no copy, nothing to keep alive.
-constexpr std::int64_t kFactors = 64;
-struct Mix {
-  float* y;
-  const float* x;
-  const float* z;
-  std::int64_t each;
-  float a[kFactors], b[kFactors];
-  __device__ void operator()(std::int64_t i) const { y[i] = a[i / each] * x[i] + b[i / each] * z[i]; }
-};
-
-}  // namespace
-
-void fill(CudaStream stream, float* y, std::int64_t n, float value) {
-  for_each("fill", stream, n, Fill{y, value});
-}
-
-void copy(CudaStream stream, void* y, DType dtype, Typed x, std::int64_t n) {
-  if (dtype == x.dtype) {
-    const auto bytes = static_cast<std::size_t>(n) * size_of(dtype);
-    const cudaError_t status = cudaMemcpyAsync(y, x.data, bytes, cudaMemcpyDeviceToDevice, stream);
-    require<Error>(status == cudaSuccess, "copy: ", cudaGetErrorString(status));
-    return;
-  }
-  with_float_type("copy", dtype, [&](auto to) {
-    with_float_type("copy", x.dtype, [&](auto from) {
-      using To = decltype(to);
-      using From = decltype(from);
-      for_each("copy", stream, n, Convert<To, From>{static_cast<To*>(y), static_cast<const From*>(x.data)});
+template <class Op>
+void with_vector(std::string_view name, CudaStream stream, const Broadcast& b, std::int64_t n, Place place) {
+  with_float_type(name, b.type, [&]<class T>(T t) {
+    with_float_or(t, b.v.dtype, [&]<class V>(V) {
+      const bool eights = (place.channels == 0 ? place.each : place.channels) % 8 == 0;
+      for_each8(name, stream, n, eights && aligned16({b.y, b.v.data}),
+                WithVector<T, V, Op>{static_cast<T*>(b.y), static_cast<const V*>(b.v.data), place});
     });
   });
 }
 
-void scale(CudaStream stream, float* y, const float* x, std::int64_t n, float s) {
-  for_each("scale", stream, n, Scale{y, x, s});
+template <class Out>
+struct StoreSum {
+  Out* out;
+  std::int64_t cols;
+  __device__ void operator()(std::int64_t sample, std::int64_t col, const float (&sums)[1]) const {
+    out[sample * cols + col] = from_float<Out>(sums[0]);
+  }
+};
+
+template <class T>
+struct SumOverSamples {
+  float* dtable;
+  const T* dy;
+  std::int64_t samples, each;
+  __device__ void one(std::int64_t i) const {
+    float sum = dtable[i];
+    for (std::int64_t s = 0; s < samples; ++s) sum += to_float(dy[s * each + i]);
+    dtable[i] = sum;
+  }
+  __device__ void eight(std::int64_t i) const {
+    Eight sum = load8(dtable + i);
+    for (std::int64_t s = 0; s < samples; ++s) {
+      const Eight e = load8(dy + s * each + i);
+#pragma unroll
+      for (int k = 0; k < 8; ++k) sum.x[k] += e.x[k];
+    }
+    store8(dtable + i, sum);
+  }
+};
+
+// Moves units of 2, 4 or 16 bytes; size in units.
+template <class Unit, bool kJoin>
+struct Move {
+  Unit* y;
+  Unit* a;
+  Unit* b;
+  ChannelSplit size;
+  __device__ void operator()(std::int64_t i) const {
+    const std::int64_t row = i / (size.a + size.b), col = i % (size.a + size.b);
+    Unit* part = col < size.a ? a + row * size.a + col : b + row * size.b + col - size.a;
+    if constexpr (kJoin) {
+      y[i] = *part;
+    } else {
+      *part = y[i];
+    }
+  }
+};
+template <class Unit, bool kJoin>
+void move_units(std::string_view name, CudaStream stream, const ChannelMove& m) {
+  const std::int64_t per = static_cast<std::int64_t>(sizeof(Unit)) / m.bytes;  // elements of a unit
+  const ChannelSplit size{m.size.rows, m.size.a / per, m.size.b / per};
+  for_each(
+      name, stream, size.rows * (size.a + size.b),
+      Move<Unit, kJoin>{static_cast<Unit*>(m.y), static_cast<Unit*>(m.a), static_cast<Unit*>(m.b), size});
+}
+template <bool kJoin>
+void move_channels(std::string_view name, CudaStream stream, const ChannelMove& m) {
+  const bool wide =
+      m.size.a * m.bytes % 16 == 0 && m.size.b * m.bytes % 16 == 0 && aligned16({m.y, m.a, m.b});
+  if (wide) return move_units<uint4, kJoin>(name, stream, m);
+  if (m.bytes == 4) return move_units<std::uint32_t, kJoin>(name, stream, m);
+  move_units<std::uint16_t, kJoin>(name, stream, m);
 }
 
-void add(CudaStream stream, float* y, const float* a, const float* b, std::int64_t n) {
-  for_each("add", stream, n, Combine{y, a, b, 1.0F, 1.0F});
-}
-
-void add_scaled(CudaStream stream, float* y, const float* x, std::int64_t n, float s) {
-  for_each("add_scaled", stream, n, Combine{y, y, x, 1.0F, s});
-}
-
-void multiply(CudaStream stream, float* y, const float* a, const float* b, std::int64_t n) {
-  for_each("multiply", stream, n, Multiply{y, a, b});
-}
-
-void lerp(CudaStream stream, float* y, const float* x, std::int64_t n, float weight) {
-  for_each("lerp", stream, n, Lerp{y, x, weight});
-}
-
-void add_per_sample(CudaStream stream, float* y, const float* v, SampleMap size) {
-  for_each("add_per_sample", stream, size.samples * size.space * size.channels, AddPerSample{y, v, size});
-}
-
-void multiply_per_sample(CudaStream stream, float* y, const float* v, SampleMap size) {
-  for_each("multiply_per_sample", stream, size.samples * size.space * size.channels,
-           MultiplyPerSample{y, v, size});
-}
-
-void sum_per_sample(CudaStream stream, const SampleSums& args) {
-  const SampleMap& size = args.size;
-  const RowChunks chunks{size.space, size.channels};
-  for_each("sum_per_sample", stream, size.samples * chunks.count() * size.channels,
-           ChunkSum{args.partial, args.x, size, chunks.height(), chunks.count()});
-  for_each("sum_per_sample", stream, size.samples * size.channels,
-           CombineChunks{args.out, args.partial, chunks.count(), size.channels});
-}
-
-void add_to_each_sample(CudaStream stream, float* y, const float* table, std::int64_t samples,
-                        std::int64_t each) {
-  for_each("add_to_each_sample", stream, samples * each, AddTable{y, table, each});
-}
-
-void sum_over_samples(CudaStream stream, float* dtable, const float* dy, std::int64_t samples,
-                      std::int64_t each) {
-  for_each("sum_over_samples", stream, each, SumOverSamples{dtable, dy, samples, each});
-}
-
-void concat_channels(CudaStream stream, float* y, const float* a, const float* b, ChannelSplit size) {
-  for_each("concat_channels", stream, size.rows * (size.a + size.b), Concat{y, a, b, size});
-}
-
-void split_channels(CudaStream stream, float* a, float* b, const float* y, ChannelSplit size) {
-  for_each("split_channels", stream, size.rows * (size.a + size.b), Split{a, b, y, size});
-}
-
-void mix_per_sample(CudaStream stream, const SampleMix& args) {
+// The factors travel with the launch, a few samples at a time: no copy, nothing to keep alive.
+constexpr std::int64_t kFactors = 64;
+template <class To, class From>
+struct Mix {
+  To* y;
+  const From* x;
+  const From* z;
+  std::int64_t each;
+  float a[kFactors], b[kFactors];
+  __device__ void one(std::int64_t i) const {
+    y[i] = from_float<To>(a[i / each] * to_float(x[i]) + b[i / each] * to_float(z[i]));
+  }
+  __device__ void eight(std::int64_t i) const {
+    Eight e = load8(x + i);
+    const Eight f = load8(z + i);
+    const float left = a[i / each], right = b[i / each];
+#pragma unroll
+    for (int k = 0; k < 8; ++k) e.x[k] = left * e.x[k] + right * f.x[k];
+    store8(y + i, e);
+  }
+};
+template <class To, class From>
+void mix(CudaStream stream, const TypedMix& args) {
   for (std::int64_t first = 0; first < args.samples; first += kFactors) {
     const std::int64_t count = std::min(kFactors, args.samples - first), offset = first * args.each;
-    Mix mix{args.y + offset, args.x + offset, args.z + offset, args.each, {}, {}};
+    Mix<To, From> mix{static_cast<To*>(args.y) + offset,
+                      static_cast<const From*>(args.x) + offset,
+                      static_cast<const From*>(args.z) + offset,
+                      args.each,
+                      {},
+                      {}};
     std::copy_n(args.a + first, count, mix.a);
     std::copy_n(args.b + first, count, mix.b);
-    for_each("mix_per_sample", stream, count * args.each, mix);
+    const bool eights = args.each % 8 == 0 && aligned16({mix.y, mix.x, mix.z});
+    for_each8("mix_per_sample", stream, count * args.each, eights, mix);
   }
+}
+
+}  // namespace
+
+void fill(CudaStream stream, void* y, DType dtype, std::int64_t n, float value) {
+  with_float_type("fill", dtype, [&]<class T>(T) {
+    for_each8("fill", stream, n, aligned16({y}), Fill<T>{static_cast<T*>(y), value});
+  });
+}
+
+void copy(CudaStream stream, void* y, DType dtype, Typed x, std::int64_t n) {
+  if (dtype == x.dtype) return copy_bytes(stream, y, x.data, bytes_of(dtype, n));
+  with_float_type("copy", dtype, [&]<class To>(To) {
+    with_float_type("copy", x.dtype, [&]<class From>(From) {
+      if constexpr (!std::is_same_v<To, From>) {
+        for_each8("copy", stream, n, aligned16({y, x.data}),
+                  Convert<To, From>{static_cast<To*>(y), static_cast<const From*>(x.data)});
+      }
+    });
+  });
+}
+
+void scale(CudaStream stream, const Pointwise& p, float s) {
+  map_elements<1, 1>("scale", stream, {p.n, p.type}, {p.y}, {p.x}, Scale{s});
+}
+void add(CudaStream stream, const Pointwise& p) {
+  map_elements<1, 2>("add", stream, {p.n, p.type}, {p.y}, {p.x, p.z}, Combine{1.0F, 1.0F});
+}
+void add_scaled(CudaStream stream, const Pointwise& p, float s) {
+  map_elements<1, 2>("add_scaled", stream, {p.n, p.type}, {p.y}, {p.y, p.x}, Combine{1.0F, s});
+}
+void multiply(CudaStream stream, const Pointwise& p) {
+  map_elements<1, 2>("multiply", stream, {p.n, p.type}, {p.y}, {p.x, p.z}, Multiply{});
+}
+void lerp(CudaStream stream, const Pointwise& p, float weight) {
+  map_elements<1, 2>("lerp", stream, {p.n, p.type}, {p.y}, {p.y, p.x}, Lerp{weight});
+}
+
+void add_per_sample(CudaStream stream, const Broadcast& b, SampleMap size) {
+  with_vector<Plus>("add_per_sample", stream, b, size.samples * size.space * size.channels,
+                    {size.space * size.channels, size.channels});
+}
+void multiply_per_sample(CudaStream stream, const Broadcast& b, SampleMap size) {
+  with_vector<Times>("multiply_per_sample", stream, b, size.samples * size.space * size.channels,
+                     {size.space * size.channels, size.channels});
+}
+void add_to_each_sample(CudaStream stream, const Broadcast& b, std::int64_t samples, std::int64_t each) {
+  with_vector<Plus>("add_to_each_sample", stream, b, samples * each, {each, 0});
+}
+
+void sum_per_sample(CudaStream stream, const TypedSums& a) {
+  constexpr std::string_view kName = "sum_per_sample";
+  const ColumnBlocks blocks{a.size.samples, a.size.space, a.size.channels};
+  with_float_type(kName, a.x.dtype, [&]<class T>(T t) {
+    const PlainTerms<T> terms{static_cast<const T*>(a.x.data), blocks.rows, blocks.cols};
+    if (aligned8<T>(a.x.data, blocks.cols)) {
+      column_partials<8, 1>(kName, stream, blocks, a.partial, terms);
+    } else {
+      column_partials<1, 1>(kName, stream, blocks, a.partial, terms);
+    }
+    with_float_or(t, a.out_type, [&]<class Out>(Out) {
+      finish_columns<1>(kName, stream, {a.partial, blocks.samples, blocks.chunks(), blocks.cols},
+                        StoreSum<Out>{static_cast<Out*>(a.out), blocks.cols});
+    });
+  });
+}
+
+void sum_over_samples(CudaStream stream, float* dtable, Typed dy, std::int64_t samples, std::int64_t each) {
+  with_float_type("sum_over_samples", dy.dtype, [&]<class T>(T) {
+    for_each8("sum_over_samples", stream, each, each % 8 == 0 && aligned16({dtable, dy.data}),
+              SumOverSamples<T>{dtable, static_cast<const T*>(dy.data), samples, each});
+  });
+}
+
+void concat_channels(CudaStream stream, const ChannelMove& m) {
+  move_channels<true>("concat_channels", stream, m);
+}
+void split_channels(CudaStream stream, const ChannelMove& m) {
+  move_channels<false>("split_channels", stream, m);
+}
+
+void mix_per_sample(CudaStream stream, const TypedMix& args) {
+  with_float_type("mix_per_sample", args.type, [&]<class To>(To t) {
+    with_float_or(t, args.in_type, [&]<class From>(From) { mix<To, From>(stream, args); });
+  });
 }
 
 }  // namespace rankine::cuda

@@ -5,31 +5,37 @@
 namespace rankine {
 namespace {
 
-constexpr double kWord = sizeof(float);
+double bytes(const Tensor& t) { return double(t.bytes()); }
+void* optional(Tensor& t) { return t.defined() ? t.raw() : nullptr; }
 
-void check_samples(std::string_view op, std::string_view what, const Tensor& t, const Tensor& loss,
-                   std::size_t weights) {
+void check_samples(const Context& c, std::string_view op, std::string_view what, const Tensor& t,
+                   const Tensor& loss, std::size_t weights) {
   require<ShapeError>(t.defined() && t.shape().rank() >= 1, op, ": expected ", what,
                       " of samples (N, ...), got ",
                       t.defined() ? t.shape().to_string() : "an undefined tensor");
-  check_dtype(op, what, t, DType::f32);
+  check_activation(c, op, what, t, t.shape());
   check_float(op, "loss", loss, {t.dim(0)});
   require<ShapeError>(static_cast<std::int64_t>(weights) == t.dim(0), op, ": expected ", t.dim(0),
                       " weights, one per sample, got ", weights);
 }
 
-LatentSize latent_size(std::string_view op, const Tensor& moments) {
+LatentSize latent_size(const Context& c, std::string_view op, const Tensor& moments) {
   require<ShapeError>(moments.defined() && moments.shape().rank() >= 2 && moments.cols() % 2 == 0, op,
                       ": expected moments (N, ..., 2Z), got ",
                       moments.defined() ? moments.shape().to_string() : "an undefined tensor");
-  check_dtype(op, "moments", moments, DType::f32);
+  check_activation(c, op, "moments", moments, moments.shape());
   const std::int64_t samples = moments.dim(0);
   return {samples, samples == 0 ? 0 : moments.rows() / samples, moments.cols() / 2};
 }
 
-// Partial sums in double, each in two fp32 words.
-Tensor partial_sums(const Context& c, std::string_view op, std::int64_t count) {
-  return c.workspace({std::max<std::int64_t>(1, count), 2}, std::string(op));
+// Partial sums of `each` elements of every sample: on the CPU `chunks` of them in double, two fp32 words
+// each; on CUDA in fp32, for 64 samples at a time.
+Tensor partial_sums(const Context& c, std::string_view op, std::int64_t samples, std::int64_t chunks,
+                    std::int64_t each) {
+  const std::int64_t words = c.device().is_cuda()
+                                 ? std::min<std::int64_t>(samples, 64) * cuda::loss_chunks(each)
+                                 : 2 * samples * chunks;
+  return c.workspace({std::max<std::int64_t>(2, words)}, std::string(op));
 }
 
 }  // namespace
@@ -37,9 +43,9 @@ Tensor partial_sums(const Context& c, std::string_view op, std::int64_t count) {
 void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor& pred, const Tensor& target,
                      std::span<const float> weight, const RegressionSpec& spec) {
   constexpr std::string_view kName = "regression_loss";
-  check_samples(kName, "pred", pred, loss, weight.size());
-  check_float(kName, "target", target, pred.shape());
-  if (dpred.defined()) check_float(kName, "dpred", dpred, pred.shape());
+  check_samples(c, kName, "pred", pred, loss, weight.size());
+  check_float_or(kName, "target", target, pred.shape(), pred.dtype());
+  if (dpred.defined()) check_of_type(kName, "dpred", dpred, pred.shape(), pred.dtype());
   require<ShapeError>(spec.kind == Regression::mse || spec.c > 0, kName, ": c must be positive, got ",
                       spec.c);
   const std::int64_t samples = pred.dim(0), n = pred.numel();
@@ -47,10 +53,23 @@ void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor
   args.samples = samples;
   args.each = samples == 0 ? 0 : n / samples;
   args.spec = spec;
-  Tensor partial = partial_sums(c, kName, samples * args.chunks());
-  Op op(c, kName, {6.0 * double(n), kWord * (dpred.defined() ? 3.0 : 2.0) * double(n)});
+  Tensor partial = partial_sums(c, kName, samples, args.chunks(), args.each);
+  Op op(c, kName, {6.0 * double(n), (dpred.defined() ? 2.0 : 1.0) * bytes(pred) + bytes(target)});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::regression_loss(c.cuda_stream(), {loss.data<float>(),
+                                                     optional(dpred),
+                                                     pred.raw(),
+                                                     pred.dtype(),
+                                                     {target.raw(), target.dtype()},
+                                                     weight.data(),
+                                                     partial.data<float>(),
+                                                     samples,
+                                                     args.each,
+                                                     spec});
+    }
+  }
   args.loss = loss.data<float>();
   args.dpred = dpred.defined() ? dpred.data<float>() : nullptr;
   args.pred = pred.data<float>();
@@ -63,38 +82,59 @@ void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor
 void kl_normal_loss(const Context& c, Tensor& loss, Tensor& dmoments, const Tensor& moments,
                     std::span<const float> weight) {
   constexpr std::string_view kName = "kl_normal_loss";
-  const LatentSize size = latent_size(kName, moments);
-  check_samples(kName, "moments", moments, loss, weight.size());
-  check_float(kName, "dmoments", dmoments, moments.shape());
-  Tensor partial = partial_sums(c, kName, size.samples * size.chunks().count());
-  Op op(c, kName, {5.0 * double(moments.numel()), 3 * kWord * double(moments.numel())});
+  const LatentSize size = latent_size(c, kName, moments);
+  check_samples(c, kName, "moments", moments, loss, weight.size());
+  check_of_type(kName, "dmoments", dmoments, moments.shape(), moments.dtype());
+  Tensor partial = partial_sums(c, kName, size.samples, size.chunks().count(), size.pixels * size.channels);
+  Op op(c, kName, {5.0 * double(moments.numel()), 3 * bytes(moments)});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::kl_normal_loss(
+          c.cuda_stream(), {loss.data<float>(), dmoments.raw(), moments.raw(), moments.dtype(), weight.data(),
+                            partial.data<float>(), size});
+    }
+  }
   cpu::kl_normal_loss(c.pool(), {loss.data<float>(), dmoments.data<float>(), moments.data<float>(),
                                  weight.data(), static_cast<double*>(partial.raw()), size});
 }
 
 void sample_posterior(const Context& c, Tensor& z, const Tensor& moments, const Tensor& eps) {
   constexpr std::string_view kName = "sample_posterior";
-  const LatentSize size = latent_size(kName, moments);
-  check_float(kName, "z", z, moments.shape().with_dim(-1, size.channels));
-  check_float(kName, "eps", eps, z.shape());
-  Op op(c, kName, {4.0 * double(z.numel()), 4 * kWord * double(z.numel())});
+  const LatentSize size = latent_size(c, kName, moments);
+  check_float_or(kName, "z", z, moments.shape().with_dim(-1, size.channels), moments.dtype());
+  check_float_or(kName, "eps", eps, z.shape(), moments.dtype());
+  Op op(c, kName, {4.0 * double(z.numel()), bytes(z) + bytes(moments) + bytes(eps)});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::sample_posterior(
+          c.cuda_stream(),
+          {z.raw(), z.dtype(), moments.raw(), moments.dtype(), {eps.raw(), eps.dtype()}, size});
+    }
+  }
   cpu::sample_posterior(c.pool(), z.data<float>(), moments.data<float>(), eps.data<float>(), size);
 }
 
 void sample_posterior_backward(const Context& c, Tensor& dmoments, const Tensor& dz, const Tensor& moments,
                                const Tensor& eps) {
   constexpr std::string_view kName = "sample_posterior_backward";
-  const LatentSize size = latent_size(kName, moments);
-  check_float(kName, "dmoments", dmoments, moments.shape());
-  check_float(kName, "dz", dz, moments.shape().with_dim(-1, size.channels));
-  check_float(kName, "eps", eps, dz.shape());
-  Op op(c, kName, {5.0 * double(dz.numel()), 5 * kWord * double(dz.numel())});
+  const LatentSize size = latent_size(c, kName, moments);
+  check_of_type(kName, "dmoments", dmoments, moments.shape(), moments.dtype());
+  check_float_or(kName, "dz", dz, moments.shape().with_dim(-1, size.channels), moments.dtype());
+  check_float_or(kName, "eps", eps, dz.shape(), moments.dtype());
+  Op op(c, kName, {5.0 * double(dz.numel()), bytes(dz) + bytes(eps) + bytes(moments) + bytes(dmoments)});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::sample_posterior_backward(c.cuda_stream(), {dmoments.raw(),
+                                                               {dz.raw(), dz.dtype()},
+                                                               moments.raw(),
+                                                               moments.dtype(),
+                                                               {eps.raw(), eps.dtype()},
+                                                               size});
+    }
+  }
   cpu::sample_posterior_backward(
       c.pool(), {dmoments.data<float>(), dz.data<float>(), moments.data<float>(), eps.data<float>()}, size);
 }
@@ -105,21 +145,28 @@ void cross_entropy(const Context& c, Tensor& loss, Tensor& dlogits, const Tensor
   require<ShapeError>(logits.defined() && logits.shape().rank() == 2 && logits.dim(1) > 0, kName,
                       ": expected logits (R, V), got ",
                       logits.defined() ? logits.shape().to_string() : "an undefined tensor");
-  check_dtype(kName, "logits", logits, DType::f32);
+  const DType type = check_activation(c, kName, "logits", logits, logits.shape());
   const Shape rows{logits.dim(0)};
   check_float(kName, "loss", loss, rows);
   check_float(kName, "weights", weights, rows);
   check_shape(kName, "targets", targets, rows);
   check_dtype(kName, "targets", targets, DType::i32);
-  if (dlogits.defined()) check_float(kName, "dlogits", dlogits, logits.shape());
+  if (dlogits.defined()) check_of_type(kName, "dlogits", dlogits, logits.shape(), type);
   if (correct) {
     check_shape(kName, "correct", *correct, rows);
     check_dtype(kName, "correct", *correct, DType::i32);
   }
   const double n = double(logits.numel());
-  Op op(c, kName, {6 * n, kWord * (dlogits.defined() ? 2 : 1) * n});
+  Op op(c, kName, {6 * n, (dlogits.defined() ? 2 : 1) * bytes(logits)});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::cross_entropy(c.cuda_stream(), {loss.data<float>(), optional(dlogits),
+                                                   correct ? correct->data<std::int32_t>() : nullptr,
+                                                   logits.raw(), type, targets.data<std::int32_t>(),
+                                                   weights.data<float>(), logits.dim(0), logits.dim(1)});
+    }
+  }
   const CrossEntropyArgs args{loss.data<float>(),
                               dlogits.defined() ? dlogits.data<float>() : nullptr,
                               correct ? correct->data<std::int32_t>() : nullptr,

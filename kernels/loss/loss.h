@@ -1,4 +1,7 @@
-// Losses: value and gradient in one pass. All fp32; sums in double in a fixed order.
+// Losses: value and gradient in one pass, sums in an order that follows from the shapes alone. loss and
+// weights are fp32. On the CPU all is fp32, summed in double. On CUDA pred, moments and logits may be fp32,
+// fp16 or bf16, their gradients are of their type, target, z, dz and eps of that type or fp32; all is
+// computed and summed in fp32.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -39,7 +42,8 @@ void sample_posterior_backward(const Context& c, Tensor& dmoments, const Tensor&
 // value is wanted. The caller puts 1/(trained tokens) into weights; a row of weight 0 gives zeros whatever
 // its logits are. `correct`, where asked for, (R) i32: 1 where the first largest logit is the target's, else
 // 0 (also beside a NaN). Exponents are taken below the row's maximum, so finite logits of any size are right.
-// Throws ShapeError; one for a target outside the vocabulary names its row.
+// Throws ShapeError; one for a target outside the vocabulary names its row. CUDA does not wait to look at
+// targets: such a row gets a loss and a gradient of NaN.
 void cross_entropy(const Context& c, Tensor& loss, Tensor& dlogits, const Tensor& logits,
                    const Tensor& targets, const Tensor& weights, Tensor* correct = nullptr);
 

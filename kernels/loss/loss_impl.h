@@ -1,6 +1,7 @@
 // What each device implements for loss.h: plain pointers, sizes already checked. Internal to this folder.
 #pragma once
 
+#include "engine/core/cuda_device.h"
 #include "kernels/common/row_chunks.h"
 #include "kernels/loss/loss.h"
 
@@ -59,5 +60,68 @@ void sample_posterior_backward(ThreadPool& pool, const PosteriorGrad& a, LatentS
 void check_targets(std::string_view op, const CrossEntropyArgs& a);
 void cross_entropy(ThreadPool& pool, const CrossEntropyArgs& a);
 }  // namespace cpu
+
+namespace cuda {
+struct TypedData {
+  const void* data;
+  DType type;
+};
+// Elements that one block sums, and blocks of a sample: one fp32 partial sum each.
+inline constexpr std::int64_t kLossChunk = 2048;
+constexpr std::int64_t loss_chunks(std::int64_t each) { return (each + kLossChunk - 1) / kLossChunk; }
+
+struct TypedRegression {
+  float* loss;  // (samples)
+  void* dpred;  // null: not wanted
+  const void* pred;
+  DType type;
+  TypedData target;     // of `type` or fp32
+  const float* weight;  // (samples), host memory
+  float* partial;       // (min(samples, 64), chunks)
+  std::int64_t samples, each;
+  RegressionSpec spec;
+};
+struct TypedKl {
+  float* loss;  // (samples)
+  void* dmoments;
+  const void* moments;
+  DType type;
+  const float* weight;  // (samples), host memory
+  float* partial;       // as above
+  LatentSize size;
+};
+struct TypedPosterior {
+  void* z;
+  DType z_type;  // `type` or fp32; so eps
+  const void* moments;
+  DType type;
+  TypedData eps;
+  LatentSize size;
+};
+struct TypedPosteriorGrad {
+  void* dmoments;
+  TypedData dz;
+  const void* moments;
+  DType type;
+  TypedData eps;
+  LatentSize size;
+};
+struct TypedCrossEntropy {
+  float* loss;            // (rows)
+  void* dlogits;          // null: not wanted
+  std::int32_t* correct;  // null: not wanted
+  const void* logits;
+  DType type;
+  const std::int32_t* targets;
+  const float* weights;
+  std::int64_t rows, vocabulary;
+};
+
+void regression_loss(CudaStream stream, const TypedRegression& a);
+void kl_normal_loss(CudaStream stream, const TypedKl& a);
+void sample_posterior(CudaStream stream, const TypedPosterior& a);
+void sample_posterior_backward(CudaStream stream, const TypedPosteriorGrad& a);
+void cross_entropy(CudaStream stream, const TypedCrossEntropy& a);
+}  // namespace cuda
 
 }  // namespace rankine

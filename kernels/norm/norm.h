@@ -1,11 +1,15 @@
 // Normalisations over rows (layer, RMS) and over groups of channels of a feature map (group), with optional
 // SiLU. Statistics are fp32: mean and rstd = 1/sqrt(var + eps), var the biased variance. Backward recomputes
 // the normalised value from x and the statistics. Gains and biases may be undefined tensors, meaning 1 and 0.
-// All fp32. y may be the same tensor as x, dx the same as dy. Sums run in an order that follows from the
-// shapes alone; a mean far above the deviation costs forward no digits.
+// y may be the same tensor as x, dx the same as dy. Sums run in an order that follows from the shapes alone;
+// a mean far above the deviation costs forward no digits.
+//
+// Statistics and dgain, dbias are fp32. On the CPU all is fp32; on CUDA x, y, dy, dx are all fp32, all fp16
+// or all bf16, computed in fp32 and rounded once, and a gain or bias is fp32 or of their type. Scratch
+// (workspace): one or two numbers per column, or channel, and chunk of at least 32 rows, at most 1024 chunks.
 #pragma once
 
-#include "kernels/common/checks.h"
+#include "kernels/common/middle.h"
 
 namespace rankine {
 
@@ -27,6 +31,14 @@ void rms_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Ten
                        const Tensor& gain);
 void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, const Tensor& x,
                          const Tensor& rstd);
+
+// The same forwards, and the middle S = y · downᵀ of the adapters that read y. On CUDA one kernel makes both,
+// if y is fp16 or bf16, R at most 64, C a multiple of 8 and all addresses multiples of 16 bytes; S is then
+// summed from y as it is stored. Otherwise this is the norm, then lowrank_middle.
+void layer_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& stats, const Tensor& x,
+                                    const Tensor& gain, const Tensor& bias, float eps, MiddleOut middle);
+void rms_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x,
+                                  const Tensor& gain, float eps, MiddleOut middle);
 
 // Group normalisation of a channels-last map (Wu & He 2018), optionally followed by SiLU in the same pass.
 enum class NormThen : std::uint8_t { nothing, silu };

@@ -1,6 +1,9 @@
 // What each device implements for norm.h: plain pointers, sizes already checked. Internal to this folder.
 #pragma once
 
+#include "engine/core/cuda_device.h"
+#include "kernels/common/column_blocks.h"
+#include "kernels/common/middle.h"
 #include "kernels/common/row_chunks.h"
 #include "kernels/norm/norm.h"
 
@@ -94,5 +97,86 @@ void group_norm_forward(ThreadPool& pool, const GroupNorm& a);
 void group_norm_backward(ThreadPool& pool, const GroupNormGrad& a);
 void group_norm_param_grad(ThreadPool& pool, const GroupNormGrad& a);
 }  // namespace cpu
+
+namespace cuda {
+// A gain or bias: fp32 or the activations' type; null means 1, or 0.
+struct NormParam {
+  const void* data;
+  DType type;
+};
+struct TypedRowNorm {
+  void* y;
+  float* stats;  // layer: (rows, 2) mean, rstd; RMS: (rows) rstd
+  const void* x;
+  DType type;
+  NormParam gain, bias;
+  std::int64_t rows, cols;
+  float eps;
+  bool centred;  // layer, not RMS
+};
+struct TypedRowNormGrad {
+  void* dx;
+  const void* dy;
+  const void* x;
+  const float* stats;
+  DType type;
+  NormParam gain;
+  std::int64_t rows, cols;
+  bool centred;
+};
+struct TypedRowNormParamGrad {
+  float* dgain;
+  float* dbias;  // null: not wanted
+  const void* dy;
+  const void* x;
+  const float* stats;
+  DType type;
+  float* partial;  // row_norm_scratch
+  std::int64_t rows, cols;
+  bool centred;
+};
+constexpr std::int64_t row_norm_scratch(std::int64_t rows, std::int64_t cols, bool centred) {
+  return (centred ? 2 : 1) * ColumnBlocks{1, rows, cols}.partial();
+}
+
+struct TypedGroupNorm {
+  void* y;
+  float* stats;  // (samples, groups, 2)
+  const void* x;
+  DType type;
+  NormParam gain, bias;
+  float* scratch;
+  GroupNormSize size;
+  float eps;
+  NormThen then;
+};
+struct TypedGroupNormGrad {
+  void* dx;      // backward only
+  float* dgain;  // parameter gradient only
+  float* dbias;  // parameter gradient only
+  const void* dy;
+  const void* x;
+  DType type;
+  const float* stats;
+  NormParam gain, bias;
+  float* scratch;
+  GroupNormSize size;
+  NormThen then;
+};
+constexpr ColumnBlocks group_norm_blocks(const GroupNormSize& s) { return {s.samples, s.space, s.channels}; }
+// Two partial sums per chunk and channel, two numbers per group.
+constexpr std::int64_t group_norm_scratch(const GroupNormSize& s) {
+  return 2 * (group_norm_blocks(s).partial() + s.samples * s.groups);
+}
+
+void norm_rows_forward(std::string_view op, CudaStream stream, const TypedRowNorm& a);
+void norm_rows_forward_with_middle(std::string_view op, CudaStream stream, const TypedRowNorm& a,
+                                   const MiddleArgs& m);
+void norm_rows_backward(std::string_view op, CudaStream stream, const TypedRowNormGrad& a);
+void norm_rows_param_grad(std::string_view op, CudaStream stream, const TypedRowNormParamGrad& a);
+void group_norm_forward(CudaStream stream, const TypedGroupNorm& a);
+void group_norm_backward(CudaStream stream, const TypedGroupNormGrad& a);
+void group_norm_param_grad(CudaStream stream, const TypedGroupNormGrad& a);
+}  // namespace cuda
 
 }  // namespace rankine

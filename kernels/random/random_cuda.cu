@@ -1,7 +1,7 @@
-// CUDA side of random.h: fp32, grid-stride, one thread per block of four words.
-// Uniform numbers and dropout masks equal the host's bits; normal numbers differ from them by the last places
-// of the device's logarithm, sine and cosine.
-#include "kernels/common/launch.cuh"
+// CUDA side of random.h: a thread makes eight numbers from two blocks of four words.
+// Uniform numbers and dropout masks are the host's to the bit, before rounding to a half type; normal numbers
+// differ from the host's by the last places of the device's logarithm, sine and cosine.
+#include "kernels/common/pointwise.cuh"
 #include "kernels/random/random_impl.h"
 
 namespace rankine::cuda {
@@ -30,63 +30,79 @@ __device__ Words generate(const RandomStream& s, std::uint32_t block) {
 
 __device__ float to_uniform(std::uint32_t word) { return (static_cast<float>(word >> 9) + 0.5F) * 0x1p-23F; }
 
+// numbers(x, words): four numbers of a block of words; `x` holds the four elements of the input where there
+// is one.
 struct Uniform {
-  float* y;
-  std::int64_t n;
-  RandomStream stream;
   float low, width;
-  __device__ void operator()(std::int64_t block) const {
-    const Words words = generate(stream, static_cast<std::uint32_t>(block));
-    for (int j = 0; j < 4 && 4 * block + j < n; ++j)
-      y[4 * block + j] = fmaf(to_uniform(words.w[j]), width, low);
+  __device__ void operator()(float (&x)[4], const Words& words) const {
+    for (int j = 0; j < 4; ++j) x[j] = fmaf(to_uniform(words.w[j]), width, low);
   }
 };
-
 struct Gaussian {
-  float* y;
-  std::int64_t n;
-  RandomStream stream;
-  __device__ void operator()(std::int64_t block) const {
-    const Words words = generate(stream, static_cast<std::uint32_t>(block));
-    float out[4];
+  __device__ void operator()(float (&x)[4], const Words& words) const {
     for (int pair = 0; pair < 4; pair += 2) {
       const float radius = sqrtf(-2.0F * logf(to_uniform(words.w[pair])));
       float sine, cosine;
       sincosf(6.283185307179586F * to_uniform(words.w[pair + 1]), &sine, &cosine);
-      out[pair] = radius * cosine;
-      out[pair + 1] = radius * sine;
+      x[pair] = radius * cosine;
+      x[pair + 1] = radius * sine;
     }
-    for (int j = 0; j < 4 && 4 * block + j < n; ++j) y[4 * block + j] = out[j];
   }
 };
-
 struct Dropout {
-  DropoutArgs a;
-  RandomStream stream;
-  float scale;
-  __device__ void operator()(std::int64_t block) const {
-    const Words words = generate(stream, static_cast<std::uint32_t>(block));
-    for (int j = 0; j < 4; ++j) {
-      const std::int64_t i = 4 * block + j;
-      if (i < a.n) a.y[i] = to_uniform(words.w[j]) >= a.p ? a.x[i] * scale : 0.0F;
-    }
+  float p, scale;
+  __device__ void operator()(float (&x)[4], const Words& words) const {
+    for (int j = 0; j < 4; ++j) x[j] = to_uniform(words.w[j]) >= p ? x[j] * scale : 0.0F;
   }
 };
 
-constexpr std::int64_t blocks_of(std::int64_t n) { return (n + 3) / 4; }
+template <class T, class Numbers>
+struct Fill {
+  T* y;
+  const T* x;  // null: no input
+  RandomStream stream;
+  Numbers numbers;
+  __device__ void block(float (&v)[4], std::int64_t i) const {
+    numbers(v, generate(stream, static_cast<std::uint32_t>(i / 4)));
+  }
+  __device__ void eight(std::int64_t i) const {
+    Eight e{};
+    if (x) e = load8(x + i);
+#pragma unroll
+    for (int half = 0; half < 8; half += 4) {
+      float v[4] = {e.x[half], e.x[half + 1], e.x[half + 2], e.x[half + 3]};
+      block(v, i + half);
+      for (int j = 0; j < 4; ++j) e.x[half + j] = v[j];
+    }
+    store8(y + i, e);
+  }
+  __device__ void one(std::int64_t i) const {
+    const float in = x ? to_float(x[i]) : 0.0F;
+    float v[4] = {in, in, in, in};
+    block(v, i);
+    const int j = static_cast<int>(i % 4);
+    y[i] = from_float<T>(j == 0 ? v[0] : j == 1 ? v[1] : j == 2 ? v[2] : v[3]);
+  }
+};
+template <class Numbers>
+void fill(std::string_view op, CudaStream cuda, const RandomArgs& a, const RandomStream& stream,
+          const Numbers& numbers) {
+  with_float_type(op, a.type, [&]<class T>(T) {
+    for_each8(op, cuda, a.n, aligned16({a.y, a.x}),
+              Fill<T, Numbers>{static_cast<T*>(a.y), static_cast<const T*>(a.x), stream, numbers});
+  });
+}
 
 }  // namespace
 
-void fill_uniform(CudaStream cuda, float* y, std::int64_t n, const RandomStream& stream, UniformRange range) {
-  for_each("fill_uniform", cuda, blocks_of(n), Uniform{y, n, stream, range.low, range.high - range.low});
+void fill_uniform(CudaStream cuda, const RandomArgs& a, const RandomStream& stream, UniformRange range) {
+  fill("fill_uniform", cuda, a, stream, Uniform{range.low, range.high - range.low});
 }
-
-void fill_normal(CudaStream cuda, float* y, std::int64_t n, const RandomStream& stream) {
-  for_each("fill_normal", cuda, blocks_of(n), Gaussian{y, n, stream});
+void fill_normal(CudaStream cuda, const RandomArgs& a, const RandomStream& stream) {
+  fill("fill_normal", cuda, a, stream, Gaussian{});
 }
-
-void dropout(CudaStream cuda, const DropoutArgs& a, const RandomStream& stream) {
-  for_each("dropout", cuda, blocks_of(a.n), Dropout{a, stream, 1.0F / (1.0F - a.p)});
+void dropout(CudaStream cuda, const RandomArgs& a, const RandomStream& stream, float p) {
+  fill("dropout", cuda, a, stream, Dropout{p, 1.0F / (1.0F - p)});
 }
 
 }  // namespace rankine::cuda

@@ -23,9 +23,15 @@ void dropout(ThreadPool& pool, const DropoutArgs& a, const RandomStream& stream)
 }  // namespace cpu
 
 namespace cuda {
-void fill_uniform(CudaStream cuda, float* y, std::int64_t n, const RandomStream& stream, UniformRange range);
-void fill_normal(CudaStream cuda, float* y, std::int64_t n, const RandomStream& stream);
-void dropout(CudaStream cuda, const DropoutArgs& a, const RandomStream& stream);
+struct RandomArgs {
+  void* y;
+  const void* x;  // dropout only
+  std::int64_t n;
+  DType type;
+};
+void fill_uniform(CudaStream cuda, const RandomArgs& a, const RandomStream& stream, UniformRange range);
+void fill_normal(CudaStream cuda, const RandomArgs& a, const RandomStream& stream);
+void dropout(CudaStream cuda, const RandomArgs& a, const RandomStream& stream, float p);
 }  // namespace cuda
 
 }  // namespace rankine

@@ -7,40 +7,57 @@
 namespace rankine {
 namespace {
 
-constexpr double kWord = sizeof(float);
+double bytes(const Tensor& t) { return double(t.bytes()); }
 
-using Reducer = double (*)(ThreadPool&, const Reduction&);
+struct Reducer {
+  double (*cpu)(ThreadPool&, const Reduction&);
+  cuda::Reduced cuda;
+};
 
 double reduce(const Context& c, std::string_view name, const Tensor& a, const Tensor* b, Reducer reducer) {
-  check_float(name, "x", a, a.shape());
-  if (b) check_float(name, "b", *b, a.shape());
+  const DType type = check_activation(c, name, "x", a, a.shape());
+  if (b) check_of_type(name, "b", *b, a.shape(), type);
   Reduction r{nullptr, nullptr, nullptr, a.numel()};
+  cuda::TypedReduction on_cuda{nullptr, nullptr, type, nullptr, a.numel()};
   // No fp64 tensors exist: two fp32 words hold one partial sum.
-  Tensor partial = c.workspace({std::max<std::int64_t>(1, r.chunks()), 2}, std::string(name));
-  const double words = (b ? 2.0 : 1.0) * double(r.n);
-  Op op(c, name, {(b ? 2.0 : 1.0) * double(r.n), kWord * words});
+  const std::int64_t chunks = c.device().is_cuda() ? on_cuda.chunks() : r.chunks();
+  Tensor partial = c.workspace({std::max<std::int64_t>(1, chunks), 2}, std::string(name));
+  Op op(c, name, {(b ? 2.0 : 1.0) * double(r.n), bytes(a) + (b ? bytes(*b) : 0)});
   if (op.planned()) return 0;
-  if (c.device().is_cuda()) no_kernel(name, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      on_cuda.a = a.raw();
+      on_cuda.b = b ? b->raw() : nullptr;
+      on_cuda.partial = static_cast<double*>(partial.raw());
+      return cuda::reduce(name, c.cuda_stream(), on_cuda, reducer.cuda);
+    }
+  }
   r.a = a.data<float>();
   r.b = b ? b->data<float>() : nullptr;
   r.partial = static_cast<double*>(partial.raw());
-  return reducer(c.pool(), r);
+  return reducer.cpu(c.pool(), r);
 }
 
 }  // namespace
 
-double sum(const Context& c, const Tensor& x) { return reduce(c, "sum", x, nullptr, cpu::sum); }
-
-double sum_of_squares(const Context& c, const Tensor& x) {
-  return reduce(c, "sum_of_squares", x, nullptr, cpu::sum_of_squares);
+double sum(const Context& c, const Tensor& x) {
+  return reduce(c, "sum", x, nullptr, {cpu::sum, cuda::Reduced::sum});
 }
 
-double dot(const Context& c, const Tensor& a, const Tensor& b) { return reduce(c, "dot", a, &b, cpu::dot); }
+double sum_of_squares(const Context& c, const Tensor& x) {
+  return reduce(c, "sum_of_squares", x, nullptr, {cpu::sum_of_squares, cuda::Reduced::squares});
+}
 
-double max_abs(const Context& c, const Tensor& x) { return reduce(c, "max_abs", x, nullptr, cpu::max_abs); }
+double dot(const Context& c, const Tensor& a, const Tensor& b) {
+  return reduce(c, "dot", a, &b, {cpu::dot, cuda::Reduced::dot});
+}
+
+double max_abs(const Context& c, const Tensor& x) {
+  return reduce(c, "max_abs", x, nullptr, {cpu::max_abs, cuda::Reduced::max_abs});
+}
 
 bool all_finite(const Context& c, const Tensor& x) {
-  const double largest = reduce(c, "all_finite", x, nullptr, cpu::max_abs);
+  const double largest = reduce(c, "all_finite", x, nullptr, {cpu::max_abs, cuda::Reduced::max_abs});
   return !c.planning() && std::isfinite(largest);
 }
 
@@ -48,12 +65,19 @@ void add_column_sums(const Context& c, Tensor& db, const Tensor& dy) {
   constexpr std::string_view kName = "add_column_sums";
   require<ShapeError>(dy.defined() && dy.shape().rank() >= 1, kName, ": expected dy (..., C), got ",
                       dy.defined() ? dy.shape().to_string() : "an undefined tensor");
-  check_dtype(kName, "dy", dy, DType::f32);
+  check_activation(c, kName, "dy", dy, dy.shape());
   check_float(kName, "db", db, {dy.cols()});
-  Tensor partial = c.workspace({RowChunks{dy.rows(), dy.cols()}.count(), dy.cols()}, "add_column_sums");
-  Op op(c, kName, {double(dy.numel()), kWord * double(dy.numel() + 2 * dy.cols())});
+  const std::int64_t chunks = c.device().is_cuda() ? ColumnBlocks{1, dy.rows(), dy.cols()}.chunks()
+                                                   : RowChunks{dy.rows(), dy.cols()}.count();
+  Tensor partial = c.workspace({chunks, dy.cols()}, "add_column_sums");
+  Op op(c, kName, {double(dy.numel()), bytes(dy) + 2 * bytes(db)});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::add_column_sums(c.cuda_stream(), {db.data<float>(), dy.raw(), dy.dtype(),
+                                                     partial.data<float>(), dy.rows(), dy.cols()});
+    }
+  }
   cpu::add_column_sums(c.pool(),
                        {db.data<float>(), dy.data<float>(), partial.data<float>(), dy.rows(), dy.cols()});
 }

@@ -6,14 +6,17 @@
 
 namespace rankine {
 
-// x, a, b fp32 of any shape. These return to the host; on a plan device they return 0 (false).
+// x, a, b of any shape, fp32; on CUDA also fp16 or bf16, a and b alike. There eight neighbours are added in
+// fp32 first. These return to the host, so a CUDA device is waited for; on a plan device they return 0
+// (false).
 double sum(const Context& c, const Tensor& x);
 double sum_of_squares(const Context& c, const Tensor& x);
 double dot(const Context& c, const Tensor& a, const Tensor& b);  // a and b of one shape
 double max_abs(const Context& c, const Tensor& x);               // NaN where any element is NaN
 bool all_finite(const Context& c, const Tensor& x);              // no element is NaN or infinite
 
-// db (C) += sum over rows of dy (..., C): the gradient of a bias.
+// db (C) += sum over rows of dy (..., C): the gradient of a bias. db fp32; dy too, or on CUDA fp16 or bf16,
+// summed in fp32.
 void add_column_sums(const Context& c, Tensor& db, const Tensor& dy);
 
 }  // namespace rankine

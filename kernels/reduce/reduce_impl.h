@@ -1,6 +1,8 @@
 // What each device implements for reduce.h: plain pointers, sizes already checked. Internal to this folder.
 #pragma once
 
+#include "engine/core/cuda_device.h"
+#include "kernels/common/column_blocks.h"
 #include "kernels/common/row_chunks.h"
 #include "kernels/reduce/reduce.h"
 
@@ -27,5 +29,33 @@ double dot(ThreadPool& pool, const Reduction& r);
 double max_abs(ThreadPool& pool, const Reduction& r);  // NaN, above infinity, wins
 void add_column_sums(ThreadPool& pool, const RowSums& r);
 }  // namespace cpu
+
+namespace cuda {
+enum class Reduced : std::uint8_t { sum, squares, dot, max_abs };
+struct TypedReduction {
+  const void* a;
+  const void* b;  // dot only
+  DType type;
+  double* partial;  // one number per block: chunks()
+  std::int64_t n;
+  // Elements of a block: enough blocks to fill a card, few enough for the host to add.
+  constexpr std::int64_t chunk() const {
+    constexpr std::int64_t kLeast = 8192;
+    return std::max(kLeast, ((n + 1023) / 1024 + kLeast - 1) / kLeast * kLeast);
+  }
+  constexpr std::int64_t chunks() const { return (n + chunk() - 1) / chunk(); }
+};
+// Returns when the number is there.
+double reduce(std::string_view op, CudaStream stream, const TypedReduction& r, Reduced what);
+
+struct TypedRowSums {
+  float* out;  // (cols), added to
+  const void* x;
+  DType type;
+  float* partial;  // ColumnBlocks{1, rows, cols}.partial()
+  std::int64_t rows, cols;
+};
+void add_column_sums(CudaStream stream, const TypedRowSums& r);
+}  // namespace cuda
 
 }  // namespace rankine

@@ -1,6 +1,7 @@
 #include "kernels/activation/activation.h"
 
 #include "kernels/activation/activation_ref.h"
+#include "kernels/lowrank/lowrank.h"
 #include "tests/kernels/pointwise_support.h"
 
 namespace rankine {
@@ -128,6 +129,26 @@ TEST_P(Activation, FusedSwigluIsTheSameOfGateThenUp) {
   }
 }
 
+// With its adapters' middle a gated activation is the activation, then lowrank_middle.
+TEST_P(Activation, LeavesTheMiddleOfItsAdapters) {
+  const Tensor x = random_tensor(c, {5, 66}, 1, 4.0F), down = random_tensor(c, {4, 33}, 5);
+  Tensor y = c.empty({5, 33}, "y"), want = c.like(y, "want"), s = c.empty({5, 4}, "s"),
+         want_s = c.like(s, "s");
+  geglu_forward(c, want, x);
+  lowrank_middle(c, want_s, want, down);
+  geglu_forward_with_middle(c, y, x, {s, down});
+  EXPECT_TRUE(same_bits(y, want) && same_bits(s, want_s));
+  swiglu_forward(c, want, x);
+  lowrank_middle(c, want_s, want, down);
+  swiglu_forward_with_middle(c, y, x, {s, down});
+  EXPECT_TRUE(same_bits(y, want) && same_bits(s, want_s));
+  const Tensor gate = random_tensor(c, {5, 33}, 2), up = random_tensor(c, {5, 33}, 3);
+  swiglu_forward(c, want, gate, up);
+  lowrank_middle(c, want_s, want, down);
+  swiglu_forward_with_middle(c, y, gate, up, {s, down});
+  EXPECT_TRUE(same_bits(y, want) && same_bits(s, want_s));
+}
+
 // The vector Phi(x) = y / x against erfc in double, over the whole range, as an absolute error: the 9e-8 that
 // simd-inl.h states, and half a unit in the last place of the product.
 TEST_P(Activation, NormalDistributionIsAccurateEverywhere) {
@@ -242,6 +263,14 @@ TEST(ActivationChecks, WrongTensorsAreNamed) {
   expect_shape_error("swiglu_backward", [&] { swiglu_backward(c, y, y, other, y, y); });
   expect_shape_error("swiglu_backward", [&] { swiglu_backward(c, y, other, y, y, y); });
   expect_shape_error("swiglu_backward", [&] { swiglu_backward(c, y, y, gated); });
+  Tensor s = zeros(c, {2, 3}), down = zeros(c, {3, 4});
+  expect_shape_error("geglu_forward_with_middle", [&] { geglu_forward_with_middle(c, y, gated, {s, s}); });
+  expect_shape_error("swiglu_forward_with_middle", [&] {
+    swiglu_forward_with_middle(c, y, gated, {y, down});
+  });
+  expect_shape_error("swiglu_forward_with_middle", [&] {
+    swiglu_forward_with_middle(c, y, y, other, {s, down});
+  });
 }
 
 TEST(ActivationChecks, PlanAccountsOnly) {

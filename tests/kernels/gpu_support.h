@@ -127,6 +127,19 @@ inline Doubles OnGpu::from_device(const Tensor& t) const {
   return values;
 }
 
+// y (rows, cols) · down (rank, cols)ᵀ.
+inline Doubles middle_of(const Doubles& y, const Doubles& down, std::int64_t cols) {
+  Doubles s;
+  for (std::size_t row = 0; row < y.size(); row += cols) {
+    for (std::size_t rank = 0; rank < down.size(); rank += cols) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < cols; ++i) sum += y[row + i] * down[rank + i];
+      s.push_back(sum);
+    }
+  }
+  return s;
+}
+
 inline auto gpu_types() { return ::testing::ValuesIn(gpu_cases({DType::f16, DType::bf16})); }
 inline auto gpu_float_types() {
   return ::testing::ValuesIn(gpu_cases({DType::f32, DType::f16, DType::bf16}));

@@ -1,5 +1,6 @@
 #include "kernels/norm/norm.h"
 
+#include "kernels/lowrank/lowrank.h"
 #include "kernels/norm/norm_ref.h"
 #include "tests/kernels/pointwise_support.h"
 
@@ -103,6 +104,21 @@ TEST_P(Norm, RowsOfOneElement) {
     EXPECT_EQ(y.data<float>()[i], 0.0F);
     EXPECT_EQ(dx.data<float>()[i], 0.0F);
   }
+}
+
+// With its adapters' middle a norm is the norm, then lowrank_middle.
+TEST_P(Norm, LeavesTheMiddleOfItsAdapters) {
+  const Tensor x = input({5, 33}, 0.3, 1), g = gain(33), b = bias(33), down = random_tensor(c, {4, 33}, 5);
+  Tensor y = c.like(x, "y"), stats = c.empty({5, 2}, "stats"), rstd = c.empty({5}, "rstd");
+  Tensor want = c.like(x, "want"), s = c.empty({5, 4}, "s"), want_s = c.like(s, "want");
+  layer_norm_forward(c, want, stats, x, g, b, 1e-5F);
+  lowrank_middle(c, want_s, want, down);
+  layer_norm_forward_with_middle(c, y, stats, x, g, b, 1e-5F, {s, down});
+  EXPECT_TRUE(same_bits(y, want) && same_bits(s, want_s));
+  rms_norm_forward(c, want, rstd, x, g, 1e-6F);
+  lowrank_middle(c, want_s, want, down);
+  rms_norm_forward_with_middle(c, y, rstd, x, g, 1e-6F, {s, down});
+  EXPECT_TRUE(same_bits(y, want) && same_bits(s, want_s));
 }
 
 struct MapShape {
@@ -219,6 +235,13 @@ TEST(NormChecks, WrongTensorsAreNamed) {
   expect_shape_error("rms_norm_forward", [&] { rms_norm_forward(c, x, stats, x, none, 1e-5F); });
   expect_shape_error("rms_norm_backward", [&] { rms_norm_backward(c, x, x, x, rstd, bad); });
   expect_shape_error("rms_norm_param_grad", [&] { rms_norm_param_grad(c, none, x, x, rstd); });
+  Tensor s = zeros(c, {2, 4}), down = zeros(c, {4, 6});
+  expect_shape_error("layer_norm_forward_with_middle", [&] {
+    layer_norm_forward_with_middle(c, x, stats, x, none, none, 1e-5F, {s, s});
+  });
+  expect_shape_error("rms_norm_forward_with_middle", [&] {
+    rms_norm_forward_with_middle(c, x, rstd, x, none, 1e-5F, {x, down});
+  });
   Tensor map_stats = zeros(c, {2, 3, 2});
   expect_shape_error("group_norm_forward", [&] {
     group_norm_forward(c, x, map_stats, x, none, none, {4, 1e-5F});

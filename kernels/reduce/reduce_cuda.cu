@@ -1,0 +1,137 @@
+// CUDA side of reduce.h: blocks leave partial results, which the host adds in order.
+#include <cmath>
+#include <vector>
+
+#include "kernels/common/column_sums.cuh"
+#include "kernels/common/pointwise.cuh"
+#include "kernels/reduce/reduce_impl.h"
+
+namespace rankine::cuda {
+namespace {
+
+// NaN, whose bits are above infinity's, wins.
+__device__ __forceinline__ float larger(float a, float b) {
+  return __float_as_uint(a) >= __float_as_uint(b) ? a : b;
+}
+// A term that the host adds, of one or two numbers.
+template <Reduced kWhat>
+__device__ __forceinline__ float term(float a, float b) {
+  if constexpr (kWhat == Reduced::sum) return a;
+  if constexpr (kWhat == Reduced::squares) return a * a;
+  if constexpr (kWhat == Reduced::dot) return a * b;
+  return fabsf(a);
+}
+template <Reduced kWhat, class N>
+__device__ __forceinline__ N join_terms(N a, N b) {
+  if constexpr (kWhat == Reduced::max_abs) {
+    return larger(static_cast<float>(a), static_cast<float>(b));
+  } else {
+    return a + b;
+  }
+}
+
+template <class T, Reduced kWhat, int kWidth>
+__global__ void __launch_bounds__(kThreads)
+    reduce_kernel(double* partial, const T* a, const T* b, std::int64_t n, std::int64_t chunk) {
+  __shared__ double shared[kThreads];
+  const std::int64_t begin = blockIdx.x * chunk, end = min(n, begin + chunk);
+  double total = 0;
+  for (std::int64_t i = begin + kWidth * threadIdx.x; i < end; i += kWidth * kThreads) {
+    if (kWidth == 8 && i + 8 > end) {  // the tail of the tensor
+      for (std::int64_t k = i; k < end; ++k)
+        total = join_terms<kWhat>(total, double(term<kWhat>(to_float(a[k]), b ? to_float(b[k]) : 0.0F)));
+      break;
+    }
+    auto x = load_as<kWidth>(a + i);
+    if constexpr (kWhat == Reduced::dot) {
+      const auto y = load_as<kWidth>(b + i);
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) x.x[e] *= y.x[e];
+    } else {
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) x.x[e] = term<kWhat>(x.x[e], 0.0F);
+    }
+#pragma unroll
+    for (int step = kWidth / 2; step > 0; step /= 2) {
+      for (int e = 0; e < step; ++e) x.x[e] = join_terms<kWhat>(x.x[e], x.x[e + step]);
+    }
+    total = join_terms<kWhat>(total, double(x.x[0]));
+  }
+  const int thread = static_cast<int>(threadIdx.x);
+  shared[thread] = total;
+  for (int half = kThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (thread < half) shared[thread] = join_terms<kWhat>(shared[thread], shared[thread + half]);
+  }
+  if (thread == 0) partial[blockIdx.x] = shared[0];
+}
+
+template <Reduced kWhat>
+void reduce_as(std::string_view op, CudaStream stream, const TypedReduction& r) {
+  with_float_type(op, r.type, [&]<class T>(T) {
+    const bool eights = aligned16({r.a, r.b});
+    launch({.op = op,
+            .grid = static_cast<unsigned>(r.chunks()),
+            .block = kThreads,
+            .stream = stream,
+            .sizes = {r.n}},
+           eights ? reduce_kernel<T, kWhat, 8> : reduce_kernel<T, kWhat, 1>, r.partial,
+           static_cast<const T*>(r.a), static_cast<const T*>(r.b), r.n, r.chunk());
+  });
+}
+
+struct AddSum {
+  float* out;
+  __device__ void operator()(std::int64_t, std::int64_t col, const float (&sums)[1]) const {
+    out[col] += sums[0];
+  }
+};
+
+}  // namespace
+
+double reduce(std::string_view op, CudaStream stream, const TypedReduction& r, Reduced what) {
+  if (r.n == 0) return 0;
+  switch (what) {
+    case Reduced::sum:
+      reduce_as<Reduced::sum>(op, stream, r);
+      break;
+    case Reduced::squares:
+      reduce_as<Reduced::squares>(op, stream, r);
+      break;
+    case Reduced::dot:
+      reduce_as<Reduced::dot>(op, stream, r);
+      break;
+    case Reduced::max_abs:
+      reduce_as<Reduced::max_abs>(op, stream, r);
+      break;
+  }
+  std::vector<double> parts(static_cast<std::size_t>(r.chunks()));
+  copy_bytes(stream, parts.data(), r.partial, parts.size() * sizeof(double));
+  synchronize(stream);
+  double result = 0;
+  for (const double part : parts) {
+    if (what != Reduced::max_abs) {
+      result += part;
+    } else if (!(part <= result)) {
+      result = part;
+    }
+    if (std::isnan(result)) break;
+  }
+  return result;
+}
+
+void add_column_sums(CudaStream stream, const TypedRowSums& r) {
+  constexpr std::string_view kName = "add_column_sums";
+  const ColumnBlocks blocks{1, r.rows, r.cols};
+  with_float_type(kName, r.type, [&]<class T>(T) {
+    const PlainTerms<T> terms{static_cast<const T*>(r.x), r.rows, r.cols};
+    if (aligned8<T>(r.x, r.cols)) {
+      column_partials<8, 1>(kName, stream, blocks, r.partial, terms);
+    } else {
+      column_partials<1, 1>(kName, stream, blocks, r.partial, terms);
+    }
+  });
+  finish_columns<1>(kName, stream, {r.partial, 1, blocks.chunks(), r.cols}, AddSum{r.out});
+}
+
+}  // namespace rankine::cuda

@@ -1,0 +1,80 @@
+// reduce.h on CUDA: see reduce_test.cpp for the same on the CPU.
+#include "kernels/reduce/reduce.h"
+
+#include "kernels/reduce/reduce_ref.h"
+#include "tests/kernels/gpu_support.h"
+
+namespace rankine {
+namespace {
+using namespace testing_support;
+
+class ReduceCuda : public OnGpu {};
+INSTANTIATE_TEST_SUITE_P(Types, ReduceCuda, gpu_float_types(), gpu_case_name);
+
+// Eight terms are added in fp32, the rest in double: an error of some 2^-24 per term.
+TEST_P(ReduceCuda, SumsMatchTheReference) {
+  for (const std::int64_t n : {1, 3, 8, 40, 257, 1031, 9001}) {  // the last: more than one block
+    for (const bool aligned : {true, false}) {
+      SCOPED_TRACE(join(n, " ", aligned));
+      const Tensor buffer = random({n + 1}, 1), other = random({n + 1}, 2);
+      const Tensor a = buffer.flat(aligned ? 0 : 1, {n}), b = other.flat(0, {n});
+      const Doubles da = from_device(a), db = from_device(b);
+      const double unit = 0x1p-22 * double(n);
+      EXPECT_NEAR(sum(c(), a), ref::sum(da), unit);
+      EXPECT_NEAR(sum_of_squares(c(), a), ref::dot(da, da), unit);
+      EXPECT_NEAR(rankine::dot(c(), a, b), ref::dot(da, db), unit);
+      EXPECT_EQ(max_abs(c(), a), ref::max_abs(da));
+      EXPECT_TRUE(all_finite(c(), a));
+      EXPECT_EQ(sum(c(), a), sum(c(), a));
+    }
+  }
+}
+
+TEST_P(ReduceCuda, NotFiniteIsFoundAnywhere) {
+  for (const std::int64_t n : {1, 17, 300}) {
+    for (const std::int64_t at : {std::int64_t{0}, n / 2, n - 1}) {
+      for (const float bad : {INFINITY, -INFINITY, NAN, -NAN}) {
+        Doubles x(n, 0.5);
+        x[at] = bad;
+        const Tensor t = to_device({n}, x);
+        EXPECT_FALSE(all_finite(c(), t)) << bad << " at " << at << " of " << n;
+        EXPECT_EQ(std::isnan(max_abs(c(), t)), std::isnan(bad));
+      }
+    }
+  }
+}
+
+TEST_P(ReduceCuda, ColumnSumsAdd) {
+  for (const auto& [rows, cols] :
+       {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {257, 3}, {300, 40}, {5, 1032}}) {
+    SCOPED_TRACE(join(rows, " ", cols));
+    const Tensor dy = random({rows, cols}, 1), before = random({cols}, 2, 1.0F, DType::f32);
+    Tensor db = to_device({cols}, from_device(before), DType::f32),
+           again = to_device({cols}, from_device(before), DType::f32);
+    add_column_sums(c(), db, dy);
+    EXPECT_TRUE(close(from_device(db), ref::add_column_sums(from_device(before), from_device(dy)),
+                      kernel_tolerance(DType::f32)));
+    add_column_sums(c(), again, dy);
+    EXPECT_EQ(bytes_from_device(again), bytes_from_device(db));
+  }
+}
+
+TEST_P(ReduceCuda, NothingSumsToZero) {
+  const Tensor none = c().empty({0, 4}, "none", type());
+  EXPECT_EQ(sum(c(), none), 0);
+  EXPECT_EQ(max_abs(c(), none), 0);
+  EXPECT_TRUE(all_finite(c(), none));
+  Tensor db = to_device({4}, {1, 2, 3, 4}, DType::f32);
+  add_column_sums(c(), db, none);
+  EXPECT_EQ(from_device(db), (Doubles{1, 2, 3, 4}));
+}
+
+TEST_P(ReduceCuda, WrongTensorsAreNamed) {
+  Tensor x = garbage({2, 3}), other = garbage({3}), ids = c().empty({3}, "ids", DType::i32);
+  expect_shape_error("sum", [&] { sum(c(), ids); });
+  expect_shape_error("dot", [&] { rankine::dot(c(), x, other); });
+  expect_shape_error("add_column_sums", [&] { add_column_sums(c(), x, x); });
+}
+
+}  // namespace
+}  // namespace rankine
