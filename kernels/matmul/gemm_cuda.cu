@@ -24,26 +24,28 @@ int as_int(std::int64_t extent) {
   return static_cast<int>(extent);
 }
 
-bool aligned(const void* p, std::int64_t pitch, std::int64_t width, std::int64_t stride) {
-  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0 && pitch % 8 == 0 && width % 8 == 0 && stride % 8 == 0;
+bool aligned(const void* p, std::int64_t pitch, std::int64_t stride) {
+  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0 && pitch % 8 == 0 && stride % 8 == 0;
 }
 
-// Whether every operand can be copied in chunks of 16 bytes. There is no such instance for a product of two
+// Whether every operand can be copied in chunks of 16 bytes: a chunk may hold numbers beyond M or N, which
+// end in sums that are not stored, but none beyond K. There is no such instance for a product of two
 // transposed operands.
 bool operands_aligned(const Gemm& g) {
   if (g.a == Major::mn && g.b == Major::k) return false;
+  const bool by_k = g.a == Major::mn && g.b == Major::mn;
   for (int i = 0; i < g.count; ++i) {
     const GemmSegment& s = g.segments[i];
-    if (!aligned(s.a, s.a_pitch, g.a == Major::k ? s.k : g.m, g.batch.a_stride)) return false;
-    if (!aligned(s.b, s.b_pitch, g.b == Major::k ? s.k : g.n, g.batch.b_stride)) return false;
+    if (!by_k && s.k % 8 != 0) return false;
+    if (!aligned(s.a, s.a_pitch, g.batch.a_stride) || !aligned(s.b, s.b_pitch, g.batch.b_stride))
+      return false;
   }
   return true;
 }
 
 bool out_aligned(const Gemm& g) {
-  return aligned(g.out.data, g.out.pitch, g.n, g.batch.out_stride) &&
-         reinterpret_cast<std::uintptr_t>(g.bias.data) % 16 == 0 &&
-         reinterpret_cast<std::uintptr_t>(g.partial) % 16 == 0;
+  return g.n % 8 == 0 && aligned(g.out.data, g.out.pitch, g.batch.out_stride) && aligned(g.bias.data, 0, 0) &&
+         aligned(g.partial, 0, 0);
 }
 
 // Segments that add nothing are left out.

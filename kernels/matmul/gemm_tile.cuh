@@ -31,10 +31,11 @@ struct Window {
 // Starts the copy of a tile; what is beyond the matrix becomes zero. Rows are whole chunks, aligned.
 template <class Tile, int kBlockThreads, class T>
 __device__ __forceinline__ void copy_tile(T* shared, const Window<T>& from) {
-  static_assert(Tile::kRows * Tile::kChunks % kBlockThreads == 0);
+  constexpr int kAll = Tile::kRows * Tile::kChunks;
 #pragma unroll
-  for (int i = 0; i < Tile::kRows * Tile::kChunks / kBlockThreads; ++i) {
+  for (int i = 0; i < (kAll + kBlockThreads - 1) / kBlockThreads; ++i) {
     const int index = i * kBlockThreads + static_cast<int>(threadIdx.x);
+    if (kAll % kBlockThreads != 0 && index >= kAll) break;
     const int row = index / Tile::kChunks, chunk = index % Tile::kChunks;
     const bool valid = row < from.rows && chunk * 8 < from.columns;
     const T* p = valid ? from.data + std::int64_t{row} * from.pitch + chunk * 8 : from.data;
