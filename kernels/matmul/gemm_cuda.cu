@@ -1,5 +1,6 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/numeric.cuh"
+#include "kernels/matmul/cublaslt.h"
 #include "kernels/matmul/gemm_cuda.cuh"
 
 namespace rankine::cuda {
@@ -10,12 +11,15 @@ extern template void launch_gemm<__nv_bfloat16>(const GemmLaunch& l, GemmParams&
 
 namespace {
 
-int multiprocessors() {
-  int device = 0, count = 0;
-  require<Error>(cudaGetDevice(&device) == cudaSuccess &&
-                     cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess,
-                 "gemm: cannot ask the CUDA device for its multiprocessors");
-  return std::max(count, 1);
+int attribute(cudaDeviceAttr what) {
+  int device = 0, value = 0;
+  require<Error>(
+      cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetAttribute(&value, what, device) == cudaSuccess,
+      "gemm: cannot ask the CUDA device for its properties");
+  return value;
+}
+int architecture() {
+  return 10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
 }
 
 // Extents are 32 bit in the kernel: one multiplication gives a row's address.
@@ -68,13 +72,14 @@ void set_segments(GemmParams& p, const Gemm& g, bool gather) {
 
 GemmTile choose_tile(const Gemm& g, int splits) {
   using enum GemmTile;
+  if (g.tile) return *g.tile;
   constexpr GemmTile kForward[] = {m128n128, m128n64, m64n64, m128n32};
   constexpr GemmTile kAdjoint[] = {m128n128, m128n64, m64n64};
   constexpr GemmTile kGradient[] = {m128n128, m64n64, m32n128};
   const std::span<const GemmTile> allowed = g.a == Major::mn   ? std::span<const GemmTile>(kGradient)
                                             : g.b == Major::mn ? std::span<const GemmTile>(kAdjoint)
                                                                : std::span<const GemmTile>(kForward);
-  return gemm_tile(g.sizes(), splits, multiprocessors(), allowed);
+  return gemm_tile(g.sizes(), splits, std::max(1, attribute(cudaDevAttrMultiProcessorCount)), allowed);
 }
 
 // C from the partial sums of a split K, in the order of the parts.
@@ -131,6 +136,9 @@ void launch_batches(CudaStream stream, std::string_view op, const Gemm& g, GemmP
 
 void gemm(CudaStream stream, std::string_view op, const Gemm& g) {
   if (g.m == 0 || g.n == 0 || g.batch.count == 0) return;
+  const bool library =
+      g.by == GemmBy::cublaslt || (g.by == GemmBy::table && cublaslt_is_faster(architecture(), g.sizes()));
+  if (library && operands_aligned(g) && cublaslt_gemm(stream, op, g)) return;
   GemmParams p{};
   set_segments(p, g, !operands_aligned(g));
   p.m = as_int(g.m), p.n = as_int(g.n);

@@ -12,11 +12,12 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string_view>
 
 #include "engine/core/cuda_device.h"
 #include "engine/core/dtype.h"
-#include "kernels/matmul/gemm_plan.h"
+#include "kernels/matmul/gemm_table.h"
 
 namespace rankine::cuda {
 
@@ -46,7 +47,9 @@ struct GemmBias {
 struct GemmBatch {
   std::int64_t count = 1, a_stride = 0, b_stride = 0, out_stride = 0;  // elements
 };
-// How the sums of an fp16 product are kept: in fp32, or in fp16 for 64 products at a time and then in fp32.
+// How sums are kept: in fp32; or in fp16 for 64 products at a time, twice the rate of tensor cores on GeForce
+// cards, for aligned fp16 products of two k-major operands (others keep fp32). Partial sums beyond 65504
+// overflow.
 enum class GemmSum : std::uint8_t { fp32, fp16 };
 
 struct Gemm {
@@ -60,6 +63,8 @@ struct Gemm {
   GemmBatch batch;
   float* partial = nullptr;  // gemm_partial_floats(sizes()); null: K is not split
   GemmSum sum = GemmSum::fp32;
+  GemmBy by = GemmBy::table;
+  std::optional<GemmTile> tile = {};  // instead of the fastest; one that the layout does not have is 64 x 64
 
   GemmSizes sizes() const {
     std::int64_t k = 0;
