@@ -208,70 +208,86 @@ struct GemmBody {
     }
     cp_async_wait<0>();
   }
-
-  // Up to eight sums of a row, from column `column` on, to where they belong.
-  static __device__ __forceinline__ void store(const GemmParams& p, const Place& at, Eight v, int row,
-                                               int column);
-  static __device__ __forceinline__ void store_tile(const GemmParams& p, const Place& at, const Sums& sums,
-                                                    float* staging);
 };
 
-// A chunk of a row: whole and aligned, or its first `count` elements.
-template <class U>
-__device__ __forceinline__ Eight read_chunk(const U* from, int count, bool whole) {
-  if (whole) return load8(from);
-  Eight e;
-#pragma unroll
-  for (int i = 0; i < 8; ++i) e.x[i] = i < count ? to_float(from[i]) : 0.0F;
-  return e;
-}
-template <class U>
-__device__ __forceinline__ void write_chunk(U* to, const Eight& e, int count, bool whole) {
-  if (whole) return store8(to, e);
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    if (i < count) to[i] = from_float<U>(e.x[i]);
-  }
-}
-__device__ __forceinline__ void add(Eight& to, const Eight& e) {
-#pragma unroll
-  for (int i = 0; i < 8; ++i) to.x[i] += e.x[i];
-}
-template <class U>
-__device__ __forceinline__ void finish_chunk(U* to, const Eight& v, int count, const GemmParams& p) {
-  Eight sum = v;
-  if (p.accumulate) add(sum, read_chunk(to, count, p.whole_chunks));
-  write_chunk(to, sum, count, p.whole_chunks);
-}
+// Where sums of C go: eight neighbours, or one where rows of C are not whole aligned chunks.
+template <class T>
+struct Store {
+  const GemmParams& p;
+  int batch, split;
 
-template <class T, class Block, class Ops, GemmSum kSum>
-__device__ __forceinline__ void GemmBody<T, Block, Ops, kSum>::store(const GemmParams& p, const Place& at,
-                                                                     Eight v, int row, int column) {
-  if (row >= p.m || column >= p.n) return;
-  const int count = min(p.n - column, 8);
-  if (p.partial) {
-    float* to = p.partial + ((std::int64_t{at.batch} * p.splits + at.split) * p.m + row) * p.n + column;
-    return write_chunk(to, v, count, p.whole_chunks);
+  __device__ __forceinline__ float* partial(int row, int column) const {
+    return p.partial + ((std::int64_t{batch} * p.splits + split) * p.m + row) * p.n + column;
   }
-  if (p.bias) {
-    add(v, p.bias_f32 ? read_chunk(static_cast<const float*>(p.bias) + column, count, p.whole_chunks)
-                      : read_chunk(static_cast<const T*>(p.bias) + column, count, p.whole_chunks));
+  __device__ __forceinline__ std::int64_t offset(int row, int column) const {
+    return batch * p.out_stride + std::int64_t{row} * p.out_pitch + column;
   }
-  const std::int64_t offset = at.batch * p.out_stride + std::int64_t{row} * p.out_pitch + column;
-  if (p.out_f32) {
-    finish_chunk(static_cast<float*>(p.out) + offset, v, count, p);
-  } else {
-    finish_chunk(static_cast<T*>(p.out) + offset, v, count, p);
-  }
-}
 
-// 16 rows of a warp's sums at a time: from fragments to shared memory, from there in chunks.
-template <class T, class Block, class Ops, GemmSum kSum>
-__device__ __forceinline__ void GemmBody<T, Block, Ops, kSum>::store_tile(const GemmParams& p,
-                                                                          const Place& at, const Sums& sums,
-                                                                          float* staging) {
+  static __device__ __forceinline__ void add(Eight& to, const Eight& e) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) to.x[i] += e.x[i];
+  }
+  template <class U>
+  __device__ __forceinline__ void put(U* to, Eight v) const {
+    if (p.accumulate) add(v, load8(to));
+    store8(to, v);
+  }
+  __device__ __forceinline__ void chunk(Eight v, int row, int column) const {
+    if (p.partial) return store8(partial(row, column), v);
+    if (p.bias && p.bias_f32) add(v, load8(static_cast<const float*>(p.bias) + column));
+    if (p.bias && !p.bias_f32) add(v, load8(static_cast<const T*>(p.bias) + column));
+    if (p.out_f32) {
+      put(static_cast<float*>(p.out) + offset(row, column), v);
+    } else {
+      put(static_cast<T*>(p.out) + offset(row, column), v);
+    }
+  }
+
+  template <class U>
+  __device__ __forceinline__ void put(U* to, float v) const {
+    *to = from_float<U>(p.accumulate ? v + to_float(*to) : v);
+  }
+  __device__ __forceinline__ void element(float v, int row, int column) const {
+    if (p.partial) {
+      *partial(row, column) = v;
+      return;
+    }
+    if (p.bias)
+      v += p.bias_f32 ? static_cast<const float*>(p.bias)[column]
+                      : to_float(static_cast<const T*>(p.bias)[column]);
+    if (p.out_f32) {
+      put(static_cast<float*>(p.out) + offset(row, column), v);
+    } else {
+      put(static_cast<T*>(p.out) + offset(row, column), v);
+    }
+  }
+
+  // A warp's 16 rows of kColumns sums out of shared memory, to (row, column) of C on.
+  template <int kColumns, int kPitch>
+  __device__ __forceinline__ void rows(const float* from, int row, int column) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    if (p.whole_chunks) {
+#pragma unroll
+      for (int index = lane; index < 2 * kColumns; index += 32) {
+        const int r = index / (kColumns / 8), c = index % (kColumns / 8) * 8;
+        if (row + r < p.m && column + c < p.n) chunk(load8(from + r * kPitch + c), row + r, column + c);
+      }
+    } else {
+#pragma unroll 1
+      for (int index = lane; index < 16 * kColumns; index += 32) {
+        const int r = index / kColumns, c = index % kColumns;
+        if (row + r < p.m && column + c < p.n) element(from[r * kPitch + c], row + r, column + c);
+      }
+    }
+  }
+};
+
+// A tile's sums to C: 16 rows of every warp at a time, from fragments through shared memory.
+template <class T, class Block, class Place, class Sums>
+__device__ __forceinline__ void store_tile(const GemmParams& p, const Place& at, const Sums& sums,
+                                           float* staging) {
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  constexpr int kPitch = Block::kStagingPitch, kChunks = Block::kWarpN / 8;
+  constexpr int kPitch = Block::kStagingPitch;
   float* rows = staging + warp * 16 * kPitch;
 #pragma unroll
   for (int i = 0; i < Block::kMmaM; ++i) {
@@ -282,12 +298,8 @@ __device__ __forceinline__ void GemmBody<T, Block, Ops, kSum>::store_tile(const 
       *reinterpret_cast<float2*>(to + 8 * kPitch) = make_float2(sums[i][j][2], sums[i][j][3]);
     }
     __syncwarp();
-#pragma unroll
-    for (int index = lane; index < 16 * kChunks; index += 32) {
-      const int row = index / kChunks, column = index % kChunks * 8;
-      store(p, at, load8(rows + row * kPitch + column), at.row + at.warp_row + i * 16 + row,
-            at.column + at.warp_column + column);
-    }
+    Store<T>{p, at.batch, at.split}.template rows<Block::kWarpN, kPitch>(rows, at.row + at.warp_row + i * 16,
+                                                                         at.column + at.warp_column);
     __syncwarp();
   }
 }
@@ -300,7 +312,7 @@ __global__ void __launch_bounds__(Block::kThreads, Block::kBlocks) gemm_kernel(c
   typename Body::Sums sums = {};
   Body::sum(p, at, shared, sums);
   __syncthreads();
-  Body::store_tile(p, at, sums, reinterpret_cast<float*>(shared));
+  store_tile<T, Block>(p, at, sums, reinterpret_cast<float*>(shared));
 }
 
 // One launch of operands of type T; defined for __half and __nv_bfloat16.

@@ -1,6 +1,6 @@
 // How a CUDA product is cut into blocks of threads: which tile of C a block computes, and into how many parts
 // the sum over K is split where C has too few tiles to fill a card. The number of parts follows from the
-// sizes alone, so that the result has the same bits on every card and a plan device asks for the same
+// sizes alone, so that the order of a sum is the same on every card and a plan device asks for the same
 // scratch; the tile changes neither and may follow the card.
 #pragma once
 
