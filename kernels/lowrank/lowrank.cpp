@@ -21,14 +21,21 @@ void check_term(std::string_view op, const LowRankTerm& term, Factor kind, std::
   const std::string_view name = kind == Factor::up ? "up factor" : "down factor";
   check_rank(op, name, term.factor, 2);
   const std::int64_t rank = rank_of(term, kind);
-  check_float(op, name, term.factor, kind == Factor::up ? Shape{features, rank} : Shape{rank, features});
+  check_shape(op, name, term.factor, kind == Factor::up ? Shape{features, rank} : Shape{rank, features});
   check_rank(op, "middle", term.middle);
-  check_dtype(op, "middle", term.middle, DType::f32);
   require<ShapeError>(term.middle.rows() == rows, op, ": expected a middle of ", rows, " rows, got ",
                       term.middle.shape());
   require<ShapeError>(term.first >= 0 && term.first + rank <= term.middle.cols(), op, ": columns [",
                       term.first, ",", term.first + rank, ") of a term are outside its middle ",
                       term.middle.shape());
+}
+void check_terms(std::string_view op, std::span<const LowRankTerm> terms, Factor kind, const Tensor& features,
+                 DType type) {
+  for (const LowRankTerm& t : terms) {
+    check_term(op, t, kind, features.rows(), features.cols());
+    check_dtype(op, "middle", t.middle, type);
+    check_dtype(op, kind == Factor::up ? "up factor" : "down factor", t.factor, type);
+  }
 }
 
 Columns columns_of(const LowRankTerm& term, Factor kind) {
@@ -42,13 +49,62 @@ std::vector<LowRankArgs> args_of(std::span<const LowRankTerm> terms, Factor kind
   return args;
 }
 
+// The same for CUDA.
+const void* first_column(const LowRankTerm& t) {
+  return static_cast<const std::byte*>(t.middle.raw()) + bytes_of(t.middle.dtype(), t.first);
+}
+bool must_pack(const LowRankTerm& t, Factor kind) {
+  return rank_of(t, kind) % 8 != 0 || t.first % 8 != 0 || t.middle.cols() % 8 != 0;
+}
+std::vector<cuda::LowRankArgs> cuda_args_of(std::span<const LowRankTerm> terms, Factor kind) {
+  std::vector<cuda::LowRankArgs> args;
+  for (const LowRankTerm& t : terms)
+    args.push_back(
+        {first_column(t), t.middle.cols(), t.factor.raw(), rank_of(t, kind), t.scale, must_pack(t, kind)});
+  return args;
+}
+cuda::GemmBias cuda_bias(const Tensor& bias) {
+  return bias.defined() ? cuda::GemmBias{bias.raw(), bias.dtype()} : cuda::GemmBias{};
+}
+
+// Scratch of a product with terms; `w` is undefined where there is no base.
+struct LowRankScratch {
+  ProductScratch product;
+  Tensor packed_terms;
+  void* packed() { return packed_terms.defined() ? packed_terms.raw() : nullptr; }
+};
+LowRankScratch lowrank_scratch(const Context& c, std::string_view op, const Tensor& features, const Tensor& w,
+                               std::span<const LowRankTerm> terms, Factor kind) {
+  if (!c.device().is_cuda()) return {{gemm_workspace(c, op), {}}, {}};
+  const std::int64_t rows = features.rows(), cols = features.cols();
+  std::int64_t packed = 0, depth = 0;
+  for (const LowRankTerm& t : terms) {
+    if (must_pack(t, kind)) packed += cuda::whole_chunks(rank_of(t, kind)) * (rows + cols);
+  }
+  for (const LowRankTerm& t : terms.first(std::min(terms.size(), cuda::terms_beside(w.defined()))))
+    depth += gemm_depth(rank_of(t, kind));
+  const DType type = features.dtype();
+  LowRankScratch scratch;
+  if (w.defined()) {
+    depth += gemm_depth(kind == Factor::up ? w.dim(1) : w.dim(0));
+    scratch.product = product_scratch(c, op, {rows, cols, depth}, w, type);
+  } else {
+    scratch.product = product_scratch(c, op, {rows, cols, depth});
+  }
+  if (packed > 0) scratch.packed_terms = c.workspace({packed}, join(op, " packed terms"), type);
+  return scratch;
+}
+cuda::StoredWeight stored_weight(const Tensor& w, DType type, LowRankScratch& scratch) {
+  return {w.raw(), w.dtype(), type, scratch.product.decoded(), w.dim(1), w.dim(0)};
+}
+
 // FLOPs and bytes of the terms alone.
 Cost cost_of(std::span<const LowRankTerm> terms, Factor kind, double rows, double features) {
   Cost cost;
   for (const LowRankTerm& t : terms) {
     const auto rank = static_cast<double>(rank_of(t, kind));
     cost.flops += 2 * rows * rank * features;
-    cost.bytes += 4 * rank * (rows + features);
+    cost.bytes += static_cast<double>(size_of(t.factor.dtype())) * rank * (rows + features);
   }
   return cost;
 }
@@ -65,13 +121,19 @@ void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& 
   constexpr std::string_view kName = "lowrank_middle";
   check_rank(kName, "x", x);
   check_rank(kName, "down", down, 2);
-  check_float(kName, "x", x, x.shape());
-  check_float(kName, "down", down, {down.dim(0), x.cols()});
-  check_float(kName, "s", s, x.shape().with_dim(-1, down.dim(0)));
-  Tensor scratch = gemm_workspace(c, kName);
+  const DType type = check_operand(c, kName, "x", x, x.shape());
+  check_typed(kName, "down", down, {down.dim(0), x.cols()}, type);
+  check_typed(kName, "s", s, x.shape().with_dim(-1, down.dim(0)), type);
+  ProductScratch scratch = product_scratch(c, kName, {x.rows(), down.dim(0), gemm_depth(x.cols())});
   Op op(c, kName, product_cost(x.rows(), down.dim(0), x.cols(), bytes_of(s, x, down), false));
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      const cuda::StoredWeight map{down.raw(), type, type, nullptr, down.dim(1), down.dim(0)};
+      return cuda::lowrank_middle(c.cuda_stream(),
+                                  {s.raw(), x.raw(), map, {}, x.rows(), false, scratch.partial()});
+    }
+  }
   cpu::lowrank_linear_forward(c.pool(), {s.data<float>(),
                                          x.data<float>(),
                                          x.rows(),
@@ -80,7 +142,7 @@ void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& 
                                          {down.data<float>()},
                                          {},
                                          false,
-                                         scratch.data<float>()});
+                                         scratch.floats.data<float>()});
 }
 
 void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
@@ -90,16 +152,23 @@ void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const 
   check_rank(kName, "x", x);
   check_rank(kName, "w", w, 2);
   check_weight(kName, "w", w, {w.dim(0), x.cols()});
-  check_bias(kName, bias, w.dim(0));
-  check_float(kName, "x", x, x.shape());
-  check_float(kName, "y", y, x.shape().with_dim(-1, w.dim(0)));
-  for (const LowRankTerm& t : terms) check_term(kName, t, Factor::up, x.rows(), w.dim(0));
-  Tensor scratch = gemm_workspace(c, kName);
+  const DType type = check_operand(c, kName, "x", x, x.shape());
+  check_bias(c, kName, bias, w.dim(0), type);
+  check_typed(kName, "y", y, x.shape().with_dim(-1, w.dim(0)), type);
+  check_terms(kName, terms, Factor::up, y, type);
+  LowRankScratch scratch = lowrank_scratch(c, kName, y, w, terms, Factor::up);
   Op op(c, kName,
         product_cost(x.rows(), w.dim(0), x.cols(), bytes_of(y, x, w), false) +
             cost_of(terms, Factor::up, x.rows(), w.dim(0)));
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::lowrank_linear_forward(
+          c.cuda_stream(),
+          {y.raw(), x.raw(), x.rows(), stored_weight(w, type, scratch), cuda_bias(bias),
+           cuda_args_of(terms, Factor::up), false, scratch.packed(), scratch.product.partial()});
+    }
+  }
   const std::vector<LowRankArgs> args = args_of(terms, Factor::up);
   cpu::lowrank_linear_forward(c.pool(), {y.data<float>(),
                                          x.data<float>(),
@@ -109,7 +178,7 @@ void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const 
                                          {w.raw(), w.dtype(), bias_or_null(bias)},
                                          args,
                                          false,
-                                         scratch.data<float>()});
+                                         scratch.product.floats.data<float>()});
 }
 
 void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w,
@@ -119,16 +188,28 @@ void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, cons
   check_rank(kName, "dy", dy);
   check_rank(kName, "w", w, 2);
   check_weight(kName, "w", w, {dy.cols(), w.dim(1)});
-  check_float(kName, "dy", dy, dy.shape());
-  check_float(kName, "dx", dx, dy.shape().with_dim(-1, w.dim(1)));
-  for (const LowRankTerm& t : terms) check_term(kName, t, Factor::down, dy.rows(), w.dim(1));
+  const DType type = check_operand(c, kName, "dy", dy, dy.shape());
+  check_typed(kName, "dx", dx, dy.shape().with_dim(-1, w.dim(1)), type);
+  check_terms(kName, terms, Factor::down, dx, type);
   const bool accumulate = write == Write::accumulate;
-  Tensor scratch = gemm_workspace(c, kName);
+  LowRankScratch scratch = lowrank_scratch(c, kName, dx, w, terms, Factor::down);
   Op op(c, kName,
         product_cost(dy.rows(), w.dim(1), dy.cols(), bytes_of(dx, dy, w), accumulate) +
             cost_of(terms, Factor::down, dy.rows(), w.dim(1)));
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::lowrank_linear_adjoint(c.cuda_stream(), {dx.raw(),
+                                                            dy.raw(),
+                                                            dy.rows(),
+                                                            stored_weight(w, type, scratch),
+                                                            {},
+                                                            cuda_args_of(terms, Factor::down),
+                                                            accumulate,
+                                                            scratch.packed(),
+                                                            scratch.product.partial()});
+    }
+  }
   const std::vector<LowRankArgs> args = args_of(terms, Factor::down);
   cpu::lowrank_linear_adjoint(c.pool(), {dx.data<float>(),
                                          dy.data<float>(),
@@ -138,57 +219,116 @@ void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, cons
                                          {w.raw(), w.dtype()},
                                          args,
                                          accumulate,
-                                         scratch.data<float>()});
+                                         scratch.product.floats.data<float>()});
 }
 
 void lowrank_up_add(const Context& c, Tensor& y, std::span<const LowRankTerm> terms) {
   constexpr std::string_view kName = "lowrank_up_add";
   check_rank(kName, "y", y);
-  check_float(kName, "y", y, y.shape());
-  for (const LowRankTerm& t : terms) check_term(kName, t, Factor::up, y.rows(), y.cols());
-  Tensor scratch = gemm_workspace(c, kName);
+  const DType type = check_operand(c, kName, "y", y, y.shape());
+  check_terms(kName, terms, Factor::up, y, type);
+  LowRankScratch scratch = lowrank_scratch(c, kName, y, {}, terms, Factor::up);
   Op op(c, kName, Cost{0, 2.0 * y.bytes()} + cost_of(terms, Factor::up, y.rows(), y.cols()));
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      const cuda::StoredWeight none{nullptr, type, type, nullptr, 0, y.cols()};
+      return cuda::lowrank_linear_forward(c.cuda_stream(), {y.raw(),
+                                                            nullptr,
+                                                            y.rows(),
+                                                            none,
+                                                            {},
+                                                            cuda_args_of(terms, Factor::up),
+                                                            true,
+                                                            scratch.packed(),
+                                                            scratch.product.partial()});
+    }
+  }
   const std::vector<LowRankArgs> args = args_of(terms, Factor::up);
-  cpu::lowrank_linear_forward(
-      c.pool(), {y.data<float>(), nullptr, y.rows(), 0, y.cols(), {}, args, true, scratch.data<float>()});
+  cpu::lowrank_linear_forward(c.pool(), {y.data<float>(),
+                                         nullptr,
+                                         y.rows(),
+                                         0,
+                                         y.cols(),
+                                         {},
+                                         args,
+                                         true,
+                                         scratch.product.floats.data<float>()});
 }
+
+namespace {
+
+// Scratch of lowrank_up_backward: partial sums, and on a CPU that of the products.
+struct UpGradScratch {
+  Tensor products, partial;
+};
+UpGradScratch up_grad_scratch(const Context& c, std::string_view op, const UpGradPlan& plan) {
+  const std::string name = join(op, " partial");
+  if (!c.device().is_cuda())
+    return {gemm_workspace(c, op), c.workspace({plan.stripes(), plan.rank, plan.out}, name)};
+  const cuda::UpGradPlan device{plan.rows, plan.out, plan.rank};
+  return {{}, device.one_pass() ? c.workspace({device.floats()}, name) : Tensor()};
+}
+
+}  // namespace
 
 void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const LowRankTerm& term) {
   constexpr std::string_view kName = "lowrank_up_backward";
   check_rank(kName, "dy", dy);
-  check_float(kName, "dy", dy, dy.shape());
-  check_term(kName, term, Factor::up, dy.rows(), dy.cols());
-  check_float(kName, "ds", out.ds, term.middle.shape());
+  const DType type = check_operand(c, kName, "dy", dy, dy.shape());
+  check_terms(kName, {&term, 1}, Factor::up, dy, type);
+  check_typed(kName, "ds", out.ds, term.middle.shape(), type);
   check_float(kName, "dup", out.dup, term.factor.shape());
   const UpGradPlan plan{dy.rows(), dy.cols(), rank_of(term, Factor::up)};
-  Tensor scratch = gemm_workspace(c, kName);
-  Tensor partial = c.workspace({plan.stripes(), plan.rank, plan.out}, "lowrank_up_backward partial");
+  UpGradScratch scratch = up_grad_scratch(c, kName, plan);
   const auto t = static_cast<double>(plan.rows), o = static_cast<double>(plan.out),
-             r = static_cast<double>(plan.rank);
-  Op op(c, kName, {4 * t * o * r, 4 * (t * o + 2 * t * r + 3 * o * r)});
+             r = static_cast<double>(plan.rank), size = static_cast<double>(size_of(type));
+  Op op(c, kName, {4 * t * o * r, size * (t * o + 2 * t * r + o * r) + 8 * o * r});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::lowrank_up_backward(
-      c.pool(),
-      {out.ds.data<float>() + term.first, out.dup.data<float>(), dy.data<float>(), term.factor.data<float>(),
-       columns_of(term, Factor::up), term.scale, plan, partial.data<float>(), scratch.data<float>()});
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::lowrank_up_backward(c.cuda_stream(),
+                                       {static_cast<std::byte*>(out.ds.raw()) + bytes_of(type, term.first),
+                                        out.dup.data<float>(),
+                                        dy.raw(),
+                                        term.factor.raw(),
+                                        first_column(term),
+                                        type,
+                                        term.middle.cols(),
+                                        term.scale,
+                                        {plan.rows, plan.out, plan.rank},
+                                        scratch.partial.defined() ? scratch.partial.data<float>() : nullptr});
+    }
+  }
+  cpu::lowrank_up_backward(c.pool(),
+                           {out.ds.data<float>() + term.first, out.dup.data<float>(), dy.data<float>(),
+                            term.factor.data<float>(), columns_of(term, Factor::up), term.scale, plan,
+                            scratch.partial.data<float>(), scratch.products.data<float>()});
 }
 
 void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x) {
   constexpr std::string_view kName = "lowrank_down_grad";
   check_rank(kName, "x", x);
   check_rank(kName, "ds", ds);
-  check_float(kName, "x", x, x.shape());
-  check_float(kName, "ds", ds, x.shape().with_dim(-1, ds.cols()));
+  const DType type = check_operand(c, kName, "x", x, x.shape());
+  check_typed(kName, "ds", ds, x.shape().with_dim(-1, ds.cols()), type);
   check_float(kName, "ddown", ddown, {ds.cols(), x.cols()});
-  Tensor scratch = gemm_workspace(c, kName);
+  ProductScratch scratch = product_scratch(c, kName, {ds.cols(), x.cols(), gemm_depth(x.rows())});
+  const bool pack = c.device().is_cuda() && ds.cols() % 8 != 0;
+  Tensor packed =
+      pack ? c.workspace({x.rows(), cuda::whole_chunks(ds.cols())}, join(kName, " packed ds"), type)
+           : Tensor();
   Op op(c, kName, product_cost(ds.cols(), x.cols(), x.rows(), bytes_of(ddown, ds, x), true));
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::lowrank_down_grad(
+          c.cuda_stream(), {ddown.data<float>(), ds.raw(), x.raw(), type, x.rows(), ds.cols(), x.cols(),
+                            pack ? packed.raw() : nullptr, scratch.partial()});
+    }
+  }
   cpu::lowrank_down_grad(c.pool(), {ddown.data<float>(), ds.data<float>(), x.data<float>(), x.rows(),
-                                    ds.cols(), x.cols(), scratch.data<float>()});
+                                    ds.cols(), x.cols(), scratch.floats.data<float>()});
 }
 
 }  // namespace rankine

@@ -8,6 +8,13 @@
 // The terms of a product are added while its block is in cache: no second pass over y or dx. Outputs must not
 // overlap inputs. The number of threads changes no bit: sums over T are cut by sizes alone. All throw
 // ShapeError, naming the operation, for a wrong shape or type, or for columns of a term outside its middle.
+//
+// CPU: all fp32. CUDA: x, y, middles and factors fp16 or bf16, one type; dA, dB fp32. A term is a segment of
+// the product's sum, at no cost but its own products; its scale multiplies sums in fp32, so no operand is
+// rounded for it. Terms whose rank, width of the middle or first column is no multiple of 8 are first copied,
+// filled up with zeros, to scratch. Beyond three terms (four without a base) further ones are products of
+// their own, and y is rounded in between. dB is the sum of fp32 partial sums per stripe of rows, dS per range
+// of columns, added in order. Dropout is an operation of its own (kernels/random).
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -16,9 +23,9 @@ namespace rankine {
 
 // One low-rank term: columns [first, first + r) of a shared middle, where r = up.dim(1).
 struct LowRankTerm {
-  Tensor middle;       // S or dS: (T, R), fp32
+  Tensor middle;       // S or dS: (T, R)
   std::int64_t first;  // first column of this term
-  Tensor factor;       // forward: up B (out, r); adjoint: down A (r, in); fp32
+  Tensor factor;       // forward: up B (out, r); adjoint: down A (r, in)
   float scale;         // alpha / r or alpha / sqrt(r); 1 where the scale is already inside dS
 };
 
@@ -34,8 +41,8 @@ void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, cons
 // y += sum_i scale_i S_i · B_iᵀ alone: the up-projection of a convolution's adapter.
 void lowrank_up_add(const Context& c, Tensor& y, std::span<const LowRankTerm> terms);
 
-// One pass over dy (T, out):  dS[:, first:first+r] = scale dy · B ;  dB (out, r) += scale dyᵀ · S[:,
-// first:first+r]. `s` is the masked middle that forward used.
+// One pass over dy (T, out), on CUDA up to rank 64:  dS[:, first:first+r] = scale dy · B ;  dB (out, r) +=
+// scale dyᵀ · S[:, first:first+r]. `s` is the masked middle that forward used.
 struct UpGrad {
   Tensor& ds;   // (T, R): its columns of this term are overwritten
   Tensor& dup;  // (out, r) +=

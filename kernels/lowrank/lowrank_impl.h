@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/lowrank/lowrank.h"
+#include "kernels/matmul/matmul_impl.h"
 
 namespace rankine {
 
@@ -70,5 +71,76 @@ void lowrank_linear_adjoint(ThreadPool& pool, const LowRankLinearArgs& a);
 void lowrank_up_backward(ThreadPool& pool, const UpGradArgs& a);
 void lowrank_down_grad(ThreadPool& pool, const DownGradArgs& a);
 }  // namespace cpu
+
+namespace cuda {
+// Ranks are filled up to whole chunks of 16 bytes where they are not.
+constexpr std::int64_t whole_chunks(std::int64_t rank) { return (rank + 7) / 8 * 8; }
+
+// scale * middle · factorᵀ (forward) or scale * middle · factor (adjoint).
+struct LowRankArgs {
+  const void* middle;  // at the term's first column
+  std::int64_t pitch;
+  const void* factor;
+  std::int64_t rank;
+  float scale;
+  bool pack;  // rank, pitch or column is not a multiple of 8: both are copied to where they are
+};
+struct LowRankLinearArgs {
+  void* to;
+  const void* from;
+  std::int64_t rows;
+  StoredWeight w;  // no data: no base
+  GemmBias bias;
+  std::span<const LowRankArgs> terms;
+  bool accumulate;
+  void* packed;    // what the terms to pack need: whole_chunks(rank) * (rows + features) each
+  float* partial;  // for first_product
+};
+// The terms that the product with the base takes; others follow in products of their own.
+constexpr std::size_t terms_beside(bool base) { return base ? kGemmSegments - 1 : kGemmSegments; }
+
+// The one pass of lowrank_up_backward over dy (rows, out). Blocks own a stripe of rows and a range of
+// columns: their dB is whole but for other stripes, their dS but for other ranges; both are summed in order
+// afterwards.
+struct UpGradPlan {
+  static constexpr std::int64_t kMaxRank = 64;                             // beyond it, two products
+  static constexpr std::int64_t kTile = 64, kStripe = 128, kBlocks = 256;  // rows, rows, blocks
+  std::int64_t rows, out, rank;
+  bool one_pass() const { return rank <= kMaxRank; }
+  std::int64_t width() const { return rank <= 16 ? 16 : rank <= 32 ? 32 : 64; }  // of the partial sums
+  std::int64_t range() const { return rank <= 32 ? 256 : 128; }
+  std::int64_t ranges() const { return (out + range() - 1) / range(); }
+  std::int64_t stripes() const {
+    return std::clamp<std::int64_t>(kBlocks / std::max<std::int64_t>(1, ranges()), 1,
+                                    std::max<std::int64_t>(1, (rows + kStripe - 1) / kStripe));
+  }
+  std::int64_t ds_floats() const { return ranges() * rows * width(); }
+  std::int64_t floats() const { return ds_floats() + stripes() * out * width(); }
+};
+struct UpGradArgs {
+  void* ds;    // at the term's first column: overwritten
+  float* dup;  // (out, rank), added to
+  const void *dy, *up, *s;
+  DType type;
+  std::int64_t pitch;  // of s and ds
+  float scale;
+  UpGradPlan plan;
+  float* partial;
+};
+struct DownGradArgs {
+  float* ddown;  // (rank, in), added to
+  const void *ds, *x;
+  DType type;
+  std::int64_t rows, rank, in;
+  void* packed;  // (rows, whole_chunks(rank)) where rank is not a multiple of 8
+  float* partial;
+};
+void lowrank_middle(CudaStream stream, const LinearArgs& a);
+void lowrank_linear_forward(CudaStream stream, const LowRankLinearArgs& a);
+void lowrank_linear_adjoint(CudaStream stream, const LowRankLinearArgs& a);
+void lowrank_up_backward(CudaStream stream, const UpGradArgs& a);
+void up_backward_in_one_pass(CudaStream stream, const UpGradArgs& a);
+void lowrank_down_grad(CudaStream stream, const DownGradArgs& a);
+}  // namespace cuda
 
 }  // namespace rankine

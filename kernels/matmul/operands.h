@@ -3,6 +3,7 @@
 
 #include "kernels/common/checks.h"
 #include "kernels/matmul/gemm.h"
+#include "kernels/matmul/gemm_plan.h"
 
 namespace rankine {
 
@@ -24,6 +25,12 @@ inline void check_filter(std::string_view op, std::string_view what, const Tenso
 inline void check_bias(std::string_view op, const Tensor& bias, std::int64_t out) {
   if (bias.defined()) check_float(op, "bias", bias, {out});
 }
+// On CUDA it may also be of the activations' type.
+inline void check_bias(const Context& c, std::string_view op, const Tensor& bias, std::int64_t out,
+                       DType type) {
+  if (!bias.defined() || !c.device().is_cuda() || bias.dtype() != type) return check_bias(op, bias, out);
+  check_shape(op, "bias", bias, {out});
+}
 inline const float* bias_or_null(const Tensor& bias) { return bias.defined() ? bias.data<float>() : nullptr; }
 
 // The tensor is defined and has `rank` dimensions (0: at least one).
@@ -34,14 +41,50 @@ inline void check_rank(std::string_view op, std::string_view what, const Tensor&
                       rank == 1 ? " dimension" : " dimensions", ", got ", t.shape());
 }
 
+// An operand of a product: fp32 on the CPU, fp16 or bf16 on CUDA. Returns the type, which all activations of
+// the product share, ...
+inline DType check_operand(const Context& c, std::string_view op, std::string_view what, const Tensor& t,
+                           const Shape& expected) {
+  const DType type = check_activation(c, op, what, t, expected);
+  require<ShapeError>(!c.device().is_cuda() || type != DType::f32, op, ": expected ", what,
+                      " of type f16 or bf16 on CUDA, got f32");
+  return type;
+}
+// ... and checks another of them.
+inline void check_typed(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected,
+                        DType type) {
+  check_shape(op, what, t, expected);
+  check_dtype(op, what, t, type);
+}
+
 // The memory traffic that a product cannot avoid: each operand once, an accumulated output twice.
 inline Cost product_cost(double m, double n, double k, double bytes, bool accumulate) {
   return {2 * m * n * k, bytes + (accumulate ? 4 * m * n : 0)};
 }
 
-// Scratch of one product for all threads.
+// Scratch of one product for all threads of a CPU.
 inline Tensor gemm_workspace(const Context& c, std::string_view op) {
   return c.workspace({c.pool().size(), cpu::kGemmScratch}, std::string(op));
+}
+
+// Scratch of one product: on a CPU that of all threads. On CUDA the partial sums where K is split, and a
+// weight that is stored in another type than `type`, that of the activations, decoded to it.
+struct ProductScratch {
+  Tensor floats, weight;
+  float* partial() { return floats.defined() ? floats.data<float>() : nullptr; }
+  void* decoded() { return weight.defined() ? weight.raw() : nullptr; }
+};
+inline ProductScratch product_scratch(const Context& c, std::string_view op, const GemmSizes& s) {
+  if (!c.device().is_cuda()) return {gemm_workspace(c, op), {}};
+  const std::int64_t floats = gemm_partial_floats(s);
+  return {floats > 0 ? c.workspace({floats}, join(op, " partial sums")) : Tensor(), {}};
+}
+inline ProductScratch product_scratch(const Context& c, std::string_view op, const GemmSizes& s,
+                                      const Tensor& w, DType type) {
+  ProductScratch scratch = product_scratch(c, op, s);
+  if (c.device().is_cuda() && w.dtype() != type)
+    scratch.weight = c.workspace(w.shape(), join(op, " decoded weight"), type);
+  return scratch;
 }
 
 }  // namespace rankine
