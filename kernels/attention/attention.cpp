@@ -66,15 +66,18 @@ void cut(AttentionTiles& tiles, const AttentionSize& size, Tensor& list) {
   tiles.list = rows;
 }
 
-// What backward on CUDA knows of each row before it starts, and the keys of each of its tiles of rows.
+// Scratch of backward on CUDA, see AttentionBackwardArgs.
 struct RowScratch {
-  Tensor rows, tiles;
+  Tensor rows, tiles, partial;
 };
 RowScratch row_scratch(const Context& c, const AttentionSize& size, const AttentionSpec& spec) {
   RowScratch s;
   s.rows = c.workspace({size.samples * size.heads * size.queries, 4}, "attention rows");
-  if (!spec.visible.defined()) return s;
-  s.tiles = c.workspace({size.samples, size.backward_tiles(), 2}, "attention row tiles", DType::i32);
+  if (spec.visible.defined())
+    s.tiles = c.workspace({size.samples, size.backward_tiles(), 2}, "attention row tiles", DType::i32);
+  const std::int64_t runs = size.backward_runs();
+  if (runs > 1)
+    s.partial = c.workspace({2, runs, size.samples * size.keys * size.kv_pitch()}, "attention sums");
   return s;
 }
 
@@ -125,12 +128,12 @@ void backward_on_cuda(const Context& c, const AttentionGrads& grads, const Tenso
                       const AttentionSaved& saved, const AttentionSize& size, const RowScratch& scratch) {
   if constexpr (build::cuda) {
     const auto& [q, k, v, o, lse] = saved;
-    const RowScratch& s = scratch;
-    Tensor rows = s.rows, tiles = s.tiles;
+    Tensor rows = scratch.rows, tiles = scratch.tiles, partial = scratch.partial;
     cuda::attention_backward(
         c.cuda_stream(),
         {grads.dq.raw(), grads.dk.raw(), grads.dv.raw(), d_o.raw(), q.raw(), k.raw(), v.raw(), o.raw(),
-         lse.data<float>(), rows.raw(), tiles.defined() ? tiles.raw() : nullptr, q.dtype(), size});
+         lse.data<float>(), rows.raw(), tiles.defined() ? tiles.raw() : nullptr,
+         partial.defined() ? partial.data<float>() : nullptr, q.dtype(), size});
   }
 }
 

@@ -13,9 +13,11 @@
 // are passed whole, with `visible` saying how far each is filled.
 //
 // On CUDA q, k, v, o and their gradients are f16, bf16 or f32, all of one type; lse is fp32. 16-bit heads of
-// a multiple of 8 up to 256 in memory aligned to 16 bytes run on tensor cores, with p and ds rounded to that
-// type; all others in a plain kernel. Backward sums in one order, without atomics. Its scratch is 16 bytes
-// per row and head, and 8 per 32 rows where there are ranges; forward has none but for few queries, as above.
+// a multiple of 8 up to 256 (forward: 512) in memory aligned to 16 bytes run on tensor cores, with p and ds
+// rounded to that type; all others in a plain kernel. Backward sums in an order that follows from the sizes,
+// without atomics. Its scratch is 16 bytes per row and head, 8 per 32 rows where there are ranges, and where
+// there are few keys (fewer than 256 blocks of 64, all heads) fp32 dk and dv of each run of rows; forward has
+// none but for few queries, as above.
 #pragma once
 
 #include <span>

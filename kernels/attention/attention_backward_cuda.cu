@@ -55,7 +55,7 @@ template <class T_, int kWidth_>
 struct QueryShape {
   using T = T_;
   static constexpr int kWidth = kWidth_, kWarps = 4, kThreads = 32 * kWarps, kQueries = 16 * kWarps;
-  static constexpr int kKeys = kWidth <= 80 ? 64 : kWidth <= 160 ? 32 : 16;
+  static constexpr int kKeys = kWidth <= 80 ? 64 : kWidth <= 128 ? 32 : 16;
   static constexpr bool kInRegisters = kWidth <= 160;  // q and do; else in shared memory
   using KeyTile = Tile<T, kKeys, kWidth>;
   using QueryTile = Tile<T, kQueries, kWidth>;
@@ -206,8 +206,8 @@ void attention_backward(CudaStream stream, const AttentionBackwardArgs& a) {
   const AttentionSize& size = a.size;
   if (size.samples == 0) return;
   if (size.queries > 0) attention_row_facts(stream, a);
-  if (!on_tensor_cores(a.dtype, size.width, a.dq, a.dk, a.dv, a.d_o, a.q, a.k, a.v))
-    return attention_any_backward(stream, a);
+  const bool tensor_cores = on_tensor_cores(a.dtype, size.width, a.dq, a.dk, a.dv, a.d_o, a.q, a.k, a.v);
+  if (!tensor_cores || size.width > kWidestHead) return attention_any_backward(stream, a);
   attention_backward_keys(stream, a);
   if (size.queries > 0) attention_backward_queries(stream, a);
 }

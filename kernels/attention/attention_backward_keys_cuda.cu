@@ -1,5 +1,6 @@
 // dk and dv of attention_backward: a block owns a tile of keys of one key head, a warp 16 of them with their
-// sums in registers; all rows of all query heads that read them come by in tiles, in one order.
+// sums in registers; all rows of all query heads that read them come by in tiles, in one order. Where keys
+// are few, a block takes a run of the rows, and the sums of the runs are added in order.
 #include "kernels/attention/attention_tile.cuh"
 #include "kernels/attention/attention_view.cuh"
 
@@ -16,6 +17,7 @@ struct KeyTensors {
   const T* v;
   const RowFacts* facts;
   const int2* tiles;  // the keys that rows of a tile see; null: what causal allows
+  float* partial;     // (dk and dv, run, key); null: one run
 };
 
 // Which sums fit in registers at once: those of wide heads take two passes.
@@ -64,21 +66,29 @@ struct Stage {
 struct Walk {
   int head, row;
 };
+// What a block walks over: rows [first, past) of each head, as far as they see one of its keys.
+struct Course {
+  const int2* tiles;  // of the sample
+  KeySpan keys;
+  int first, past;
+};
 // The walk's first tile of `step` rows, from `at` on, of which a row sees one of the keys; head `heads` when
 // there is none. All 32 lanes call.
-__device__ inline Walk next_tile(const AttentionView& v, const int2* tiles, Walk at, KeySpan keys, int step) {
+__device__ inline Walk next_tile(const AttentionView& v, const Course& course, Walk at, int step) {
   const int heads = v.group(), per_sample = (v.queries + kBackwardRows - 1) / kBackwardRows;
-  const int earliest = v.causal ? max(0, keys.begin - (v.keys - v.queries)) : 0;
+  const KeySpan keys = course.keys;
+  const int earliest = v.causal ? max(0, keys.begin - (v.keys - v.queries)) / step * step : 0;
   for (; at.head < heads; at = {at.head + 1, 0}) {
-    at.row = max(at.row, earliest / step * step);
-    if (!tiles && at.row < v.queries) return at;
-    for (; at.row < v.queries; at.row = (at.row / kBackwardRows + kWarp) * kBackwardRows) {
+    at.row = max(at.row, max(course.first, earliest));
+    if (!course.tiles && at.row < course.past) return at;
+    for (; at.row < course.past; at.row = (at.row / kBackwardRows + kWarp) * kBackwardRows) {
       const int mine = at.row / kBackwardRows + lane_id();
-      const int2 seen = mine < per_sample ? tiles[mine] : make_int2(0, 0);
+      const int2 seen = mine < per_sample ? course.tiles[mine] : make_int2(0, 0);
       const unsigned votes = __ballot_sync(kAllLanes, seen.x < keys.end && seen.y > keys.begin);
       if (votes == 0) continue;
       const int skipped = __ffs(static_cast<int>(votes)) - 1;
-      return {at.head, skipped == 0 ? at.row : (at.row / kBackwardRows + skipped) * kBackwardRows};
+      if (skipped > 0) at.row = (at.row / kBackwardRows + skipped) * kBackwardRows;
+      if (at.row < course.past) return at;
     }
   }
   return at;
@@ -123,15 +133,40 @@ struct KeySums {
   }
 };
 
+// To dk and dv, or to this run's part of what they are the sum of.
+template <class S>
+__device__ __forceinline__ void store_sums(const KeySums<S>& sums, const KeyTensors<typename S::T>& x,
+                                           const AttentionView& v, int lane, int key) {
+  const std::int64_t numbers = std::int64_t{v.samples} * v.keys * v.kv_pitch();
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    if (key + 8 * h >= v.keys) continue;
+    const std::int64_t to = v.kv_offset(lane, key + 8 * h);
+    float* dk = x.partial + blockIdx.y * numbers + to;
+    float* dv = dk + gridDim.y * numbers;
+    if constexpr (S::kOfKeys) {
+      x.partial ? store_row(dk, sums.dk, h, v.scale, v.width)
+                : store_row(x.dk + to, sums.dk, h, v.scale, v.width);
+    }
+    if constexpr (S::kOfValues) {
+      x.partial ? store_row(dv, sums.dv, h, 1, v.width) : store_row(x.dv + to, sums.dv, h, 1, v.width);
+    }
+  }
+}
+
 template <class S>
 __global__ void __launch_bounds__(S::kThreads) keys_kernel(KeyTensors<typename S::T> x, AttentionView v) {
   using T = typename S::T;
   const int tiles = (v.keys + S::kKeys - 1) / S::kKeys, block = static_cast<int>(blockIdx.x);
   const int first_lane = block / tiles * v.group(), sample = first_lane / v.heads;
   const int first = block % tiles * S::kKeys, key = first + 16 * warp_id() + lane_id() / 4;
-  const KeySpan keys{first, min(first + S::kKeys, v.keys)};
-  const int2* seen =
-      x.tiles ? x.tiles + std::int64_t{sample} * ((v.queries + kBackwardRows - 1) / kBackwardRows) : nullptr;
+  const int rows = (v.queries + static_cast<int>(gridDim.y) * kBackwardRows - 1) /
+                   (static_cast<int>(gridDim.y) * kBackwardRows) * kBackwardRows;
+  const int per_sample = (v.queries + kBackwardRows - 1) / kBackwardRows;
+  const Course course{x.tiles ? x.tiles + std::int64_t{sample} * per_sample : nullptr,
+                      {first, min(first + S::kKeys, v.keys)},
+                      static_cast<int>(blockIdx.y) * rows,
+                      min(v.queries, (static_cast<int>(blockIdx.y) + 1) * rows)};
 
   auto* shared = shared_memory<unsigned char>();
   const typename S::KeyTile own_k{reinterpret_cast<T*>(shared)};
@@ -147,10 +182,10 @@ __global__ void __launch_bounds__(S::kThreads) keys_kernel(KeyTensors<typename S
     cp_async_commit();
   };
   KeySums<S> sums;
-  Walk at = next_tile(v, seen, {0, 0}, keys, S::kQueries);
+  Walk at = next_tile(v, course, {0, 0}, S::kQueries);
   load(at, 0);
   for (int stage = 0; at.head < v.group(); stage = (stage + 1) % S::kStages) {
-    const Walk next = next_tile(v, seen, {at.head, at.row + S::kQueries}, keys, S::kQueries);
+    const Walk next = next_tile(v, course, {at.head, at.row + S::kQueries}, S::kQueries);
     if constexpr (S::kStages == 2) load(next, stage ^ 1);
     cp_async_wait<S::kStages - 1>();
     __syncthreads();
@@ -160,14 +195,26 @@ __global__ void __launch_bounds__(S::kThreads) keys_kernel(KeyTensors<typename S
     at = next;
   }
   cp_async_wait<0>();
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    if (key + 8 * h >= v.keys) continue;
-    const std::int64_t to = v.kv_offset(first_lane, key + 8 * h);
-    if constexpr (S::kOfKeys) store_row(x.dk + to, sums.dk, h, v.scale, v.width);
-    if constexpr (S::kOfValues) store_row(x.dv + to, sums.dv, h, 1, v.width);
-  }
+  store_sums(sums, x, v, first_lane, key);
 }
+
+// The sums of all runs of rows, in order.
+template <class T>
+struct AddRuns {
+  T* dk;
+  T* dv;
+  const float* partial;
+  std::int64_t numbers;  // of dk
+  int runs;
+  __device__ void operator()(std::int64_t i) const {
+    const std::int64_t which = i / numbers, at = i % numbers;
+    float sum = 0;
+    for (int r = 0; r < runs; ++r) sum += partial[(which * runs + r) * numbers + at];
+    (which == 0 ? dk : dv)[at] = from_float<T>(sum);
+  }
+};
+
+unsigned runs_of(const AttentionSize& size) { return static_cast<unsigned>(size.backward_runs()); }
 
 template <class S>
 void launch_keys(CudaStream stream, const AttentionBackwardArgs& a) {
@@ -180,10 +227,11 @@ void launch_keys(CudaStream stream, const AttentionBackwardArgs& a) {
                         static_cast<const T*>(a.k),
                         static_cast<const T*>(a.v),
                         static_cast<const RowFacts*>(a.rows),
-                        size.visible ? static_cast<const int2*>(a.tiles) : nullptr};
+                        size.visible ? static_cast<const int2*>(a.tiles) : nullptr,
+                        a.partial};
   const std::int64_t blocks = tiles_of(size.keys, S::kKeys) * size.samples * size.kv_heads;
   launch({.op = "attention_backward",
-          .grid = grid_of("attention_backward", blocks),
+          .grid = dim3(grid_of("attention_backward", blocks), a.partial ? runs_of(size) : 1),
           .block = S::kThreads,
           .stream = stream,
           .shared_bytes = S::kSharedBytes,
@@ -204,6 +252,11 @@ void attention_backward_keys(CudaStream stream, const AttentionBackwardArgs& a) 
         launch_keys<KeyShape<T, width(), Sums::of_keys>>(stream, a);
       }
     });
+    if (!a.partial) return;
+    const std::int64_t numbers = a.size.samples * a.size.keys * a.size.kv_pitch();
+    for_each("attention_backward", stream, 2 * numbers,
+             AddRuns<T>{static_cast<T*>(a.dk), static_cast<T*>(a.dv), a.partial, numbers,
+                        static_cast<int>(runs_of(a.size))});
   });
 }
 

@@ -19,41 +19,58 @@ struct ForwardTensors {
 template <class T_, int kWidth_>
 struct ForwardShape {
   using T = T_;
-  static constexpr int kWidth = kWidth_, kWarps = 4, kThreads = 32 * kWarps;
+  static constexpr int kWidth = kWidth_, kWarps = kWidth > 256 ? 8 : 4, kThreads = 32 * kWarps;
+  // Where a row's sums do not fit in a warp, two share it: both take all of its scores, and half the columns.
+  static constexpr int kSplits = kWidth > 256 ? 2 : 1, kColumns = kWidth / kSplits;
   static constexpr int kSets = kWidth <= 64 ? 2 : 1;  // of 16 rows per warp
-  static constexpr int kRows = 16 * kSets, kQueries = kRows * kWarps, kKeys = kWidth <= 160 ? 64 : 32;
+  static constexpr int kRows = 16 * kSets, kQueries = kRows * kWarps / kSplits;
+  static constexpr int kKeys = kWidth <= 160 ? 64 : kWidth <= 256 ? 32 : 16;
+  static constexpr bool kInRegisters = kWidth <= 256;  // q; else in shared memory
   using KeyTile = Tile<T, kKeys, kWidth>;
-  static constexpr int kSharedBytes = 2 * KeyTile::kBytes;
+  using QueryTile = Tile<T, kQueries, kWidth>;
+  using Rows = std::conditional_t<kInRegisters, RegisterRows<kWidth>, SharedRows<QueryTile>>;
+  static constexpr int kSharedBytes = 2 * KeyTile::kBytes + (kInRegisters ? 0 : QueryTile::kBytes);
 };
 
 // The rows of one warp: thread (g, t) works on rows g and g + 8 of each set.
 template <class S>
 struct WarpRows {
   using T = typename S::T;
-  RegisterRows<S::kWidth> q[S::kSets];
-  float o[S::kSets][S::kWidth / 8][4];
+  typename S::Rows q[S::kSets];
+  float o[S::kSets][S::kColumns / 8][4];
   float top[S::kSets][2], sum[S::kSets][2];  // maximum so far; this thread's columns
   KeySpan seen[S::kSets][2];
   float scale;  // to scores in base 2, not negative
 
-  __device__ void start(const AttentionView& v, const T* q_of_sample, int sample, int first) {
+  // Rows from `first` on, of the block's from `block_first` on; those past the end do as the last one and are
+  // not stored. `shared` has room for q where it is kept there.
+  __device__ void start(const AttentionView& v, const T* q_of_head, T* shared, int block_first, int first,
+                        int sample) {
     scale = fabsf(v.scale) * kLog2E;
     const std::uint32_t flip = v.scale < 0 ? 0x80008000U : 0;
 #pragma unroll
     for (int m = 0; m < S::kSets; ++m) {
       const T* rows[2];
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {  // rows past the end do as the last one and are not stored
+      for (int h = 0; h < 2; ++h) {
         const int row = min(first + 16 * m + 8 * h + lane_id() / 4, v.queries - 1);
-        rows[h] = q_of_sample + row * v.q_pitch();
+        rows[h] = q_of_head + row * v.q_pitch();
         seen[m][h] = v.seen(sample, row);
         top[m][h] = -INFINITY, sum[m][h] = 0;
       }
-      q[m].load(rows[0], rows[1], v.width, flip);
+      if constexpr (S::kInRegisters) {
+        q[m].load(rows[0], rows[1], v.width, flip);
+      } else {
+        q[m] = {{shared}, first - block_first + 16 * m, flip};
+      }
 #pragma unroll
-      for (int n = 0; n < S::kWidth / 8; ++n)
+      for (int n = 0; n < S::kColumns / 8; ++n)
 #pragma unroll
         for (int e = 0; e < 4; ++e) o[m][n][e] = 0;
+    }
+    if constexpr (!S::kInRegisters) {
+      q[0].tile.template load<S::kThreads>(q_of_head + block_first * v.q_pitch(), v.q_pitch(), v.width, 0,
+                                           v.queries - block_first);
     }
   }
 };
@@ -76,8 +93,10 @@ __device__ __forceinline__ void score(float (&s)[S::kSets][S::kKeys / 8][4], con
       ldmatrix<4>(b, keys.at(n + lane / 16 * 8 + lane % 8, 16 * k + lane / 8 % 2 * 8));
 #pragma unroll
       for (int m = 0; m < S::kSets; ++m) {
-        mma_16x8x16<typename S::T>(s[m][n / 8], w.q[m].full[k], {b[0], b[1]});
-        mma_16x8x16<typename S::T>(s[m][n / 8 + 1], w.q[m].full[k], {b[2], b[3]});
+        std::uint32_t a[4];
+        w.q[m].get(k, a);
+        mma_16x8x16<typename S::T>(s[m][n / 8], a, {b[0], b[1]});
+        mma_16x8x16<typename S::T>(s[m][n / 8 + 1], a, {b[2], b[3]});
       }
     }
     if constexpr (S::kWidth % 16 != 0) {
@@ -131,7 +150,7 @@ __device__ __forceinline__ void soften(float (&s)[S::kSets][S::kKeys / 8][4], Wa
       w.sum[m][h] = w.sum[m][h] * keep + sum;
       w.top[m][h] = top;
 #pragma unroll
-      for (int n = 0; n < S::kWidth / 8; ++n) w.o[m][n][2 * h] *= keep, w.o[m][n][2 * h + 1] *= keep;
+      for (int n = 0; n < S::kColumns / 8; ++n) w.o[m][n][2 * h] *= keep, w.o[m][n][2 * h + 1] *= keep;
     }
 }
 
@@ -142,13 +161,14 @@ __device__ __forceinline__ void gather(WarpRows<S>& w, const float (&p)[S::kSets
 #pragma unroll
   for (int r = 0; r < S::kKeys; r += 16) {
     if (r >= past) continue;
+    const int column = warp_id() % S::kSplits * S::kColumns;
     std::uint32_t a[S::kSets][4];
 #pragma unroll
     for (int m = 0; m < S::kSets; ++m) as_left<typename S::T>(a[m], p[m] + r / 8);
 #pragma unroll
-    for (int n = 0; n + 16 <= S::kWidth; n += 16) {
+    for (int n = 0; n + 16 <= S::kColumns; n += 16) {
       std::uint32_t b[4];
-      ldmatrix<4, Transposed::yes>(b, values.at(r + lane_id() % 16, n + lane_id() / 16 * 8));
+      ldmatrix<4, Transposed::yes>(b, values.at(r + lane_id() % 16, column + n + lane_id() / 16 * 8));
 #pragma unroll
       for (int m = 0; m < S::kSets; ++m) {
         mma_16x8x16<typename S::T>(w.o[m][n / 8], a[m], {b[0], b[1]});
@@ -177,8 +197,10 @@ __device__ __forceinline__ void finish(const WarpRows<S>& w, const AttentionView
       const int row = first + 16 * m + 8 * h + lane_id() / 4;
       if (row >= v.queries) continue;
       const float top = w.top[m][h], shift = top == -INFINITY ? 0 : top * w.scale;
-      if (lane_id() % 4 == 0) x.lse[std::int64_t{lane} * v.queries + row] = kLn2 * shift + logf(sum);
-      store_row(x.o + v.q_offset(lane, row), w.o[m], h, sum == 0 ? 0 : 1 / sum, v.width);
+      const int column = warp_id() % S::kSplits * S::kColumns;
+      if (column == 0 && lane_id() % 4 == 0)
+        x.lse[std::int64_t{lane} * v.queries + row] = kLn2 * shift + logf(sum);
+      store_row(x.o + v.q_offset(lane, row) + column, w.o[m], h, sum == 0 ? 0 : 1 / sum, v.width - column);
     }
 }
 
@@ -189,9 +211,9 @@ __global__ void __launch_bounds__(S::kThreads)
   const int tiles = (v.queries + S::kQueries - 1) / S::kQueries, block = static_cast<int>(blockIdx.x);
   const int lane = block / tiles, sample = lane / v.heads;
   const int first = (tiles - 1 - block % tiles) * S::kQueries;  // under a causal mask the longest come first
-  const int first_row = min(first + warp_id() * S::kRows, v.queries - 1);
+  const int first_row = first + warp_id() / S::kSplits * S::kRows;
   const KeySpan all = rows_see(v, sample, first, S::kQueries).any;
-  const RowsSee mine = rows_see(v, sample, first_row, S::kRows);
+  const RowsSee mine = rows_see(v, sample, min(first_row, v.queries - 1), S::kRows);
 
   T* shared = shared_memory<T>();
   const typename S::KeyTile keys{shared}, values{shared + S::KeyTile::kNumbers};
@@ -201,9 +223,9 @@ __global__ void __launch_bounds__(S::kThreads)
     }
     cp_async_commit();
   };
-  load(keys, x.k, all.begin);
   WarpRows<S> w;
-  w.start(v, x.q + v.q_offset(lane, 0), sample, first + warp_id() * S::kRows);
+  w.start(v, x.q + v.q_offset(lane, 0), shared + 2 * S::KeyTile::kNumbers, first, first_row, sample);
+  load(keys, x.k, all.begin);
   for (int key = all.begin; key < all.end; key += S::kKeys) {
     const int past = mine.any.begin < key + S::kKeys ? mine.any.end - key : 0;  // what this warp sees ends
     float s[S::kSets][S::kKeys / 8][4];
@@ -220,7 +242,23 @@ __global__ void __launch_bounds__(S::kThreads)
     load(keys, x.k, key + S::kKeys);
     if (past > 0) gather(w, s, values, past);
   }
-  finish(w, v, x, lane, first + warp_id() * S::kRows);
+  finish(w, v, x, lane, first_row);
+}
+
+template <class S>
+void launch_forward(CudaStream stream, const AttentionForwardArgs& a) {
+  using T = typename S::T;
+  const AttentionSize& size = a.size;
+  const ForwardTensors<T> x{static_cast<T*>(a.o), a.lse, static_cast<const T*>(a.q),
+                            static_cast<const T*>(a.k), static_cast<const T*>(a.v)};
+  const std::int64_t blocks = tiles_of(size.queries, S::kQueries) * size.samples * size.heads;
+  launch({.op = "attention_forward",
+          .grid = grid_of("attention_forward", blocks),
+          .block = S::kThreads,
+          .stream = stream,
+          .shared_bytes = S::kSharedBytes,
+          .sizes = {size.queries, size.keys, size.heads, size.width}},
+         forward_kernel<S>, x, AttentionView::of(size));
 }
 
 }  // namespace
@@ -228,23 +266,13 @@ __global__ void __launch_bounds__(S::kThreads)
 void attention_forward(CudaStream stream, const AttentionForwardArgs& a) {
   const AttentionSize& size = a.size;
   if (size.samples * size.queries == 0) return;
-  if (!on_tensor_cores(a.dtype, size.width, a.o, a.q, a.k, a.v)) return attention_any_forward(stream, a);
-  if (AttentionFew::takes(size)) return attention_few(stream, a);
+  const bool tensor_cores = on_tensor_cores(a.dtype, size.width, a.o, a.q, a.k, a.v);
+  if (!tensor_cores || size.width > kWidestForward) return attention_any_forward(stream, a);
+  if (AttentionFew::takes(size) && size.width <= kWidestHead) return attention_few(stream, a);
   with_half_type("attention_forward", a.dtype, [&](auto number) {
     using T = decltype(number);
-    const ForwardTensors<T> x{static_cast<T*>(a.o), a.lse, static_cast<const T*>(a.q),
-                              static_cast<const T*>(a.k), static_cast<const T*>(a.v)};
-    with_head_class(size.width, [&](auto width) {
-      using S = ForwardShape<T, width()>;
-      const std::int64_t blocks = tiles_of(size.queries, S::kQueries) * size.samples * size.heads;
-      launch({.op = "attention_forward",
-              .grid = grid_of("attention_forward", blocks),
-              .block = S::kThreads,
-              .stream = stream,
-              .shared_bytes = S::kSharedBytes,
-              .sizes = {size.queries, size.keys, size.heads, size.width}},
-             forward_kernel<S>, x, AttentionView::of(size));
-    });
+    if (size.width > kWidestHead) return launch_forward<ForwardShape<T, kWidestForward>>(stream, a);
+    with_head_class(size.width, [&](auto width) { launch_forward<ForwardShape<T, width()>>(stream, a); });
   });
 }
 

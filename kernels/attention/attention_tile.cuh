@@ -64,8 +64,11 @@ template <class Tile>
 struct SharedRows {
   Tile tile;
   int first;
+  std::uint32_t flip = 0;
   __device__ void get(int k, std::uint32_t (&a)[4]) const {
     ldmatrix<4>(a, tile.at(first + lane_id() % 16, 16 * k + lane_id() / 16 * 8));
+#pragma unroll
+    for (int i = 0; i < 4; ++i) a[i] ^= flip;
   }
   __device__ void get_tail(std::uint32_t (&a)[2]) const {
     ldmatrix<2>(a, tile.at(first + lane_id() % 16, Tile::kWidth - 8));
@@ -143,8 +146,13 @@ __device__ __forceinline__ void store_row(T* row, const float (&d)[kFragments][4
 #pragma unroll
   for (int n = 0; n < kFragments; ++n) {
     if (8 * n >= width) break;
-    *reinterpret_cast<std::uint32_t*>(row + 8 * n + lane_id() % 4 * 2) =
-        pack<T>(scale * d[n][2 * half], scale * d[n][2 * half + 1]);
+    T* to = row + 8 * n + lane_id() % 4 * 2;
+    const float low = scale * d[n][2 * half], high = scale * d[n][2 * half + 1];
+    if constexpr (std::is_same_v<T, float>) {
+      *reinterpret_cast<float2*>(to) = make_float2(low, high);
+    } else {
+      *reinterpret_cast<std::uint32_t*>(to) = pack<T>(low, high);
+    }
   }
 }
 

@@ -92,7 +92,7 @@ inline unsigned grid_of(std::string_view op, std::int64_t blocks) {
 constexpr std::int64_t tiles_of(std::int64_t n, std::int64_t each) { return (n + each - 1) / each; }
 
 // Head sizes that kernels on tensor cores are compiled for; others run in the next one with columns of zeros.
-inline constexpr std::int64_t kWidestHead = 256;
+inline constexpr int kWidestHead = 256, kWidestForward = 512;
 template <class F>
 void with_head_class(std::int64_t width, F&& f) {
   bool done = false;
@@ -107,11 +107,11 @@ void with_head_class(std::int64_t width, F&& f) {
   }
   (std::integer_sequence<int, 32, 40, 64, 80, 96, 128, 160, 256>{});
 }
-// Whether a call can run there: 16-bit numbers in rows that 16-byte copies can read.
+// Whether tensors allow it: 16-bit numbers in rows that 16-byte copies can read.
 template <class... Pointers>
 bool on_tensor_cores(DType dtype, std::int64_t width, Pointers... tensors) {
   const bool aligned = ((reinterpret_cast<std::uintptr_t>(tensors) % 16 == 0) && ...);
-  return dtype != DType::f32 && width % 8 == 0 && width <= kWidestHead && aligned;
+  return dtype != DType::f32 && width % 8 == 0 && aligned;
 }
 
 // The paths that the doors in attention_cuda.cu and attention_backward_cuda.cu choose from.

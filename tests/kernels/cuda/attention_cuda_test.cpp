@@ -98,6 +98,12 @@ TEST_P(AttentionCuda, EveryHeadSizeAgrees) {
     expect_agreement(p);
 }
 
+// Heads whose forward alone runs on tensor cores, as in the autoencoder of pictures.
+TEST_P(AttentionCuda, WidestHeadsAgree) {
+  for (const Case& p : {Case{1, 20, 40, 512, 1, 1}, Case{1, 9, 20, 264, 2, 1, false, -0.1F}})
+    expect_agreement(p);
+}
+
 TEST_P(AttentionCuda, TinyAndSeveralTiles) {
   for (const Case& p : {Case{2, 1, 3, 8, 2, 1}, Case{1, 3, 2, 64, 1, 1}, Case{2, 140, 20, 32, 1, 1},
                         Case{1, 130, 140, 32, 1, 1, true}})
@@ -131,6 +137,20 @@ TEST_P(AttentionCuda, PlainKernelTakesTheOtherHeadSizes) {
   for (const Case& p : {Case{1, 40, 70, 5, 2, 1, true}, Case{2, 9, 65, 12, 2, 2},
                         Case{1, 2, 100, 33, 4, 2, true}, Case{1, 1, 1, 1, 1, 1}})
     expect_agreement(p);
+}
+
+// Few keys under many rows: their sums are taken over several runs of rows.
+TEST_P(AttentionCuda, RunsOfRowsAddUp) {
+  for (const Case& p : {Case{1, 530, 21, 8, 1, 1}, Case{1, 520, 521, 8, 2, 1, true}}) {
+    EXPECT_EQ(p.size().backward_runs(), 2);
+    expect_agreement(p);
+  }
+  const Case ranged{1, 800, 30, 8, 1, 1};
+  EXPECT_EQ(ranged.size().backward_runs(), 3);
+  const Ranges r = ranges_of(ranged, [](std::int64_t, std::int64_t i) {
+    return KeyRange{i % 29, i % 29 + 1 + i / 790};
+  });
+  expect_agreement(ranged, r.size, r.spec);
 }
 
 // Rows of 16 bytes that do not lie on 16 bytes.
@@ -368,7 +388,8 @@ TEST_P(AttentionCuda, TheDoorRefuses) {
 
 // A plan of the same device foresees memory to the byte.
 TEST_P(AttentionCuda, PlanForeseesMemory) {
-  for (const Case& p : {Case{1, 40, 50, 16, 4, 2, true}, Case{2, 2, 300, 16, 4, 2, true}}) {
+  for (const Case& p :
+       {Case{1, 40, 50, 16, 4, 2, true}, Case{2, 2, 300, 16, 4, 2, true}, Case{1, 530, 530, 8, 1, 1, true}}) {
     const auto measure = [&](Device device) {
       Runtime runtime(device, std::size_t{64} << 20, 1);
       const Context c(runtime);
