@@ -11,7 +11,16 @@
 // it lies, split over threads by key heads and runs of 256 keys; scratch is then one o per row, head and run.
 // The cache of one sample (N = 1) may be longer: k = cache.flat(0, {1, Tk, Hkv·D}). Caches of several samples
 // are passed whole, with `visible` saying how far each is filled.
+//
+// On CUDA q, k, v, o and their gradients are f16, bf16 or f32, all of one type; lse is fp32. 16-bit heads of
+// a multiple of 8 up to 256 (forward: 512) in memory aligned to 16 bytes run on tensor cores, with p and ds
+// rounded to that type; all others in a plain kernel. Backward sums in an order that follows from the sizes,
+// without atomics. Its scratch is 16 bytes per row and head, 8 per 32 rows where there are ranges, and where
+// there are few keys (fewer than 256 blocks of 64, all heads) fp32 dk and dv of each run of rows; forward has
+// none but for few queries, as above.
 #pragma once
+
+#include <span>
 
 #include "kernels/common/checks.h"
 
@@ -33,6 +42,11 @@ struct AttentionSpec {
   // sees. Keys no row sees are not read and get gradients of zero. Tiles do not span packed samples, so a
   // packed sample has the bits of the same sample alone. Costs count visible pairs; a plan, which cannot read
   // them, counts what `causal` allows.
+  // On CUDA the ranges lie on the device, where nothing reads them before the kernels do: whoever makes them
+  // calls check_visible first. Kernels stay within them and the tensors in any case: a range is cut to [0,
+  // Tk) and to `causal`, and a row left without a key gets o = 0, lse = -inf and no gradients. Tiles there
+  // are regular, so a packed sample agrees with the same sample alone to rounding, and a tile reads all keys
+  // from the first to the last that its rows see. Costs count what `causal` allows.
   Tensor visible{};
 };
 
@@ -40,6 +54,13 @@ struct AttentionSpec {
 // inputs. 4 D FLOPs per visible (row, column) pair and head. Throws ShapeError.
 void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q, const Tensor& k,
                        const Tensor& v, const AttentionSpec& spec);
+
+struct VisibleSize {
+  std::int64_t samples, queries, keys;
+  bool causal;
+};
+// Checks ranges in host memory, (samples, queries, 2), as attention does on the CPU. Throws ShapeError.
+void check_visible(std::span<const std::int32_t> visible, const VisibleSize& size);
 
 struct AttentionGrads {
   Tensor& dq;

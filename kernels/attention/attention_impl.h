@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "engine/core/cuda_device.h"
 #include "kernels/common/checks.h"
 
 namespace rankine {
@@ -42,6 +43,16 @@ struct AttentionSize {
     const double rows = double(queries);
     const double each = causal ? rows * double(keys - queries) + rows * (rows + 1) / 2 : rows * double(keys);
     return double(samples) * each;
+  }
+  // Backward on CUDA: tiles of rows whose keys are listed, in one sample; runs of rows that dk and dv are
+  // summed over apart, so that few keys (a prompt's 77) still give many blocks.
+  static constexpr std::int64_t kBackwardRows = 32;
+  std::int64_t backward_tiles() const { return (queries + kBackwardRows - 1) / kBackwardRows; }
+  std::int64_t backward_runs() const {
+    constexpr std::int64_t kKeys = 64, kBlocks = 256, kFewestRows = 256;
+    const std::int64_t blocks = std::max<std::int64_t>(1, samples * kv_heads * ((keys + kKeys - 1) / kKeys));
+    const std::int64_t most = std::max<std::int64_t>(1, queries / kFewestRows);
+    return std::min((kBlocks + blocks - 1) / blocks, most);
   }
   double flops() const { return 2.0 * double(width) * double(heads) * pairs; }  // of one product, all heads
 };
@@ -177,5 +188,37 @@ void attention_forward(ThreadPool& pool, const AttentionForward& args);
 void attention_few(ThreadPool& pool, const AttentionFew& args);
 void attention_backward(ThreadPool& pool, const AttentionBackward& args);
 }  // namespace cpu
+
+namespace cuda {
+// Tensors of one type; size.visible is memory of the device that nobody has checked.
+struct AttentionForwardArgs {
+  void* o;
+  float* lse;
+  const void* q;
+  const void* k;
+  const void* v;
+  float* partial;  // AttentionFew::floats, where it takes the call
+  DType dtype;
+  AttentionSize size;
+};
+struct AttentionBackwardArgs {
+  void* dq;
+  void* dk;
+  void* dv;
+  const void* d_o;
+  const void* q;
+  const void* k;
+  const void* v;
+  const void* o;
+  const float* lse;
+  void* rows;      // 16 bytes per row of a head: attention_view.cuh's RowFacts
+  void* tiles;     // (samples, backward_tiles, 2) i32 where rows see ranges: the keys of each tile
+  float* partial;  // (2, backward_runs, dk) where there are several
+  DType dtype;
+  AttentionSize size;
+};
+void attention_forward(CudaStream stream, const AttentionForwardArgs& args);
+void attention_backward(CudaStream stream, const AttentionBackwardArgs& args);
+}  // namespace cuda
 
 }  // namespace rankine

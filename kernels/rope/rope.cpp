@@ -26,14 +26,20 @@ void rotate(const Context& c, std::string_view name, RopeRotation args, Tensor& 
   require<ShapeError>(x.defined() && x.shape().rank() >= 1 && x.cols() == s.heads * s.head_dim, name,
                       ": expected rows of ", s.heads, " heads of ", s.head_dim, ", got ",
                       x.defined() ? x.shape().to_string() : "an undefined tensor");
-  check_float(name, "the input", x, x.shape());
-  check_float(name, "the output", y, x.shape());
+  check_activation(c, name, "the input", x, x.shape());
+  check_shape(name, "the output", y, x.shape());
+  check_dtype(name, "the output", y, x.dtype());
   args.rows = x.rows();
   check_float(name, "cos_sin", cos_sin, {args.rows, s.rotary_dims});
   const double turned = double(args.rows) * double(s.heads) * double(s.rotary_dims);
   Op op(c, name, {3 * turned, double(x.bytes() + y.bytes() + cos_sin.bytes())});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(name, c);
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::rope_rotate(c.cuda_stream(), {y.raw(), x.raw(), x.dtype(), cos_sin.data<float>(),
+                                                 args.rows, args.direction, s});
+    }
+  }
   args.y = y.data<float>();
   args.x = x.data<float>();
   args.cos_sin = cos_sin.data<float>();
@@ -57,9 +63,13 @@ void rope_table(const Context& c, Tensor& cos_sin, const Tensor& positions, cons
   require<ShapeError>(std::isfinite(attention_factor), kName, ": attention_factor is not finite");
   Op op(c, kName, {2 * double(cos_sin.numel()), double(cos_sin.bytes() + positions.bytes())});
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::rope_table(c.pool(), {cos_sin.data<float>(), positions.data<std::int32_t>(), inv_freq.data<float>(),
-                             positions.numel(), inv_freq.numel(), attention_factor});
+  const RopeTable args{cos_sin.data<float>(),  positions.data<std::int32_t>(),
+                       inv_freq.data<float>(), positions.numel(),
+                       inv_freq.numel(),       attention_factor};
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) return cuda::rope_table(c.cuda_stream(), args);
+  }
+  cpu::rope_table(c.pool(), args);
 }
 
 void rope_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& cos_sin, const RopeSpec& spec) {

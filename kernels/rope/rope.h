@@ -30,7 +30,8 @@ void rope_table(const Context& c, Tensor& cos_sin, const Tensor& positions, cons
                 float attention_factor = 1.0F);
 
 // Each pair (u, v) of x becomes (u cos - v sin, v cos + u sin). x, y (..., heads·head_dim) with as many rows
-// as cos_sin. y may be the same tensor as x. Throws ShapeError.
+// as cos_sin. y may be the same tensor as x. On CUDA x and y are f16, bf16 or f32, both the same, and turned
+// in fp32; cos_sin is fp32 everywhere. Throws ShapeError.
 void rope_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& cos_sin, const RopeSpec& spec);
 // The adjoint, a rotation by -t: (u cos + v sin, v cos - u sin). dx may be the same tensor as dy.
 void rope_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& cos_sin,
