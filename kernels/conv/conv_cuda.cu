@@ -2,6 +2,7 @@
 // output, columns its channels, and the sum runs over taps and channels, gathered tile by tile.
 #include "kernels/conv/conv_launch.cuh"
 #include "kernels/conv/conv_mma.cuh"
+#include "kernels/conv/cudnn.h"
 
 namespace rankine::cuda {
 namespace {
@@ -42,12 +43,30 @@ void run(const ConvLaunch& l, const MapProduct<T>& p) {
          map_kernel<T, Tile, kAdjoint>, p);
 }
 
+template <class T>
+struct AddBias {
+  T* y;
+  AnyFloat bias;
+  int cols;
+  __device__ void operator()(std::int64_t i) const {
+    y[i] = from_float<T>(to_float(y[i]) + bias[static_cast<int>(i % cols)]);
+  }
+};
+
+template <class T>
+bool by_cudnn(const ConvLaunch& l, const CudaConvArgs& a, const MapProduct<T>& p) {
+  if (!a.plan.cudnn || !cudnn_convolution(l.stream, l.pass, a, p.w)) return false;
+  if (a.bias != nullptr) for_each(l.op, l.stream, p.out.size, AddBias<T>{p.out.to, p.out.bias, p.out.cols});
+  return true;
+}
+
 template <bool kAdjoint>
 void map_product(const ConvLaunch& l, const CudaConvArgs& a) {
   with_half_type(l.op, a.type, [&](auto type) {
     using T = decltype(type);
     const MapProduct<T> p{output_of<T>(l, a), static_cast<const T*>(a.from), filter_of<T>(l, a),
                           geometry_of(a.sizes)};
+    if (by_cudnn(l, a, p)) return;
     switch (a.plan.tile) {
       case ConvTile::m128n128:
         run<T, MmaTile<128, 128, 64, 32, 2>, kAdjoint>(l, p);

@@ -24,6 +24,13 @@ constexpr double kBytesPerClock = 800;          // of partial results, between m
 constexpr std::int64_t kMinSteps = 4;           // of one split
 constexpr std::int64_t kMaxPartialFloats = 16LL << 20;
 
+#ifdef RANKINE_WITH_CUDNN
+constexpr bool kWithCudnn = true;
+#else
+constexpr bool kWithCudnn = false;
+#endif
+constexpr std::int64_t kCudnnFloats = 2LL << 20;  // 8 MiB: enough for the indices of its implicit products
+
 std::int64_t over(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 std::int64_t result_size(ConvPass pass, const ConvSizes& s) {
@@ -70,9 +77,9 @@ ConvProduct ConvProduct::of(ConvPass pass, const ConvSizes& s) {
   return {s.out, s.taps() * s.in, s.y_rows(), 1};
 }
 
-ConvPlan conv_plan_with(ConvPass pass, const ConvSizes& s, DType activation, DType filter,
-                        const ConvPlan& choice) {
-  ConvPlan plan{choice.tile, choice.splits, 0, 0};
+ConvPlan conv_plan_with(ConvPass pass, const ConvSizes& s, DType activation, DType filter, ConvTile tile,
+                        int splits) {
+  ConvPlan plan{tile, splits, 0, 0, false};
   if (pass != ConvPass::weight_grad && filter != activation) {
     const auto bytes = static_cast<std::int64_t>(size_of(activation)) * s.out * s.taps() * s.in;
     plan.filter_floats = over(bytes, 256) * 64;  // partial results begin at 256 bytes
@@ -92,7 +99,8 @@ ConvPlan conv_plan(std::string_view op, ConvPass pass, const ConvSizes& s, DType
   const std::int64_t result = result_size(pass, s);
   const std::span<const TileShape> tiles =
       fits_tensor_cores(pass, s, activation) ? std::span<const TileShape>(kTensorTiles) : kScalarTiles;
-  ConvPlan best{tiles[0].tile, 1, 0, 0};
+  ConvTile best_tile = tiles[0].tile;
+  int best_splits = 1;
   double least = std::numeric_limits<double>::infinity();
   for (const TileShape& t : tiles) {
     for (const int splits : kSplits) {
@@ -100,13 +108,18 @@ ConvPlan conv_plan(std::string_view op, ConvPass pass, const ConvSizes& s, DType
                                            splits * result <= kMaxPartialFloats);
       const double cost = allowed ? clocks(t, product, result, splits) : least;
       if (cost < least) {
-        best.tile = t.tile;
-        best.splits = splits;
+        best_tile = t.tile;
+        best_splits = splits;
         least = cost;
       }
     }
   }
-  return conv_plan_with(pass, s, activation, filter, best);
+  ConvPlan plan = conv_plan_with(pass, s, activation, filter, best_tile, best_splits);
+  if (kWithCudnn && pass != ConvPass::weight_grad && plan.tile != ConvTile::scalar) {
+    plan.cudnn = true;
+    plan.partial_floats = std::max(plan.partial_floats, kCudnnFloats);
+  }
+  return plan;
 }
 
 }  // namespace rankine

@@ -33,15 +33,16 @@ struct ConvPlan {
   ConvTile tile;
   int splits;                   // of the sum; above 1, partial results go through scratch, added in order
   std::int64_t filter_floats;   // scratch for the filter in the activations' type; 0: read where it is
-  std::int64_t partial_floats;  // scratch for all partial results
+  std::int64_t partial_floats;  // scratch for all partial results, or for cuDNN
+  bool cudnn;                   // may go to cuDNN, where this build and the card have it
   std::int64_t scratch_floats() const { return filter_floats + partial_floats; }
 };
 
 // Throws ShapeError, naming `op`, when a map is too large for 32-bit pixel numbers.
 ConvPlan conv_plan(std::string_view op, ConvPass pass, const ConvSizes& sizes, DType activation,
                    DType filter);
-// The same with a tile and a number of splits of the caller's choice.
-ConvPlan conv_plan_with(ConvPass pass, const ConvSizes& sizes, DType activation, DType filter,
-                        const ConvPlan& choice);
+// Own kernels with a tile and a number of splits of the caller's choice.
+ConvPlan conv_plan_with(ConvPass pass, const ConvSizes& sizes, DType activation, DType filter, ConvTile tile,
+                        int splits);
 
 }  // namespace rankine

@@ -72,26 +72,33 @@ class ConvCuda : public OnGpu {
     EXPECT_TRUE(close(from_device(dw), want, kernel_tolerance(DType::f32)));
   }
 
+  struct Choice {
+    ConvTile tile;
+    int splits;
+  };
   // The kernels behind the door, with a tile and a number of splits of the test's choice.
   Tensor scratch_of(const ConvPlan& plan) const { return garbage({plan.scratch_floats()}, DType::f32); }
-  void forward_with(const ConvPlan& choice, const ConvShape& s, Tensor& y, const Tensor& x, const Tensor& w,
+  void forward_with(Choice choice, const ConvShape& s, Tensor& y, const Tensor& x, const Tensor& w,
                     const Tensor& bias) const {
-    const ConvPlan plan = conv_plan_with(ConvPass::forward, sizes_of(s), type(), w.dtype(), choice);
+    const ConvPlan plan =
+        conv_plan_with(ConvPass::forward, sizes_of(s), type(), w.dtype(), choice.tile, choice.splits);
     Tensor scratch = scratch_of(plan);
     cuda::conv2d_forward(c().cuda_stream(), {y.raw(), x.raw(), type(), w.raw(), w.dtype(), bias.raw(),
                                              bias.dtype(), false, sizes_of(s), plan, scratch.data<float>()});
   }
-  void adjoint_with(const ConvPlan& choice, const ConvShape& s, Tensor& dx, const Tensor& dy, const Tensor& w,
+  void adjoint_with(Choice choice, const ConvShape& s, Tensor& dx, const Tensor& dy, const Tensor& w,
                     bool accumulate) const {
-    const ConvPlan plan = conv_plan_with(ConvPass::adjoint, sizes_of(s), type(), w.dtype(), choice);
+    const ConvPlan plan =
+        conv_plan_with(ConvPass::adjoint, sizes_of(s), type(), w.dtype(), choice.tile, choice.splits);
     Tensor scratch = scratch_of(plan);
     cuda::conv2d_adjoint(c().cuda_stream(),
                          {dx.raw(), dy.raw(), type(), w.raw(), w.dtype(), nullptr, DType::f32, accumulate,
                           sizes_of(s), plan, scratch.data<float>()});
   }
-  void weight_grad_with(const ConvPlan& choice, const ConvShape& s, Tensor& dw, const Tensor& dy,
+  void weight_grad_with(Choice choice, const ConvShape& s, Tensor& dw, const Tensor& dy,
                         const Tensor& x) const {
-    const ConvPlan plan = conv_plan_with(ConvPass::weight_grad, sizes_of(s), type(), type(), choice);
+    const ConvPlan plan =
+        conv_plan_with(ConvPass::weight_grad, sizes_of(s), type(), type(), choice.tile, choice.splits);
     Tensor scratch = scratch_of(plan);
     cuda::conv2d_weight_grad(c().cuda_stream(), {dw.data<float>(), dy.raw(), x.raw(), type(), sizes_of(s),
                                                  plan, scratch.data<float>()});
@@ -133,9 +140,9 @@ TEST_P(ConvCuda, EveryTileAndSplit) {
       if (splits == 2 && tile != ConvTile::m64n64) continue;
       SCOPED_TRACE(join("tile ", static_cast<int>(tile), " splits ", splits));
       Tensor y = garbage(y_shape(s)), dx = random(x_shape(turned), 6);
-      forward_with({tile, splits, 0, 0}, s, y, x, w, bias);
+      forward_with({tile, splits}, s, y, x, w, bias);
       EXPECT_TRUE(close_to(y, y_want));
-      adjoint_with({tile, splits, 0, 0}, turned, dx, dy, w_turned, true);
+      adjoint_with({tile, splits}, turned, dx, dy, w_turned, true);
       EXPECT_TRUE(close_to(dx, dx_want));
     }
   }
@@ -149,7 +156,7 @@ TEST_P(ConvCuda, EveryTileAndSplitOfTheWeightGradient) {
     const int splits = tile == ConvTile::m128n64 ? 1 : 3;
     SCOPED_TRACE(join("tile ", static_cast<int>(tile), " splits ", splits));
     Tensor dw = random(w_shape(s), 4, 1.0F, DType::f32);
-    weight_grad_with({tile, splits, 0, 0}, s, dw, dy, x);
+    weight_grad_with({tile, splits}, s, dw, dy, x);
     EXPECT_TRUE(close(from_device(dw), want, kernel_tolerance(DType::f32)));
   }
 }
@@ -163,7 +170,7 @@ TEST_P(ConvCuda, PhasesSplit) {
     const Doubles want = ref::conv2d_adjoint(zero, from_device(dy), from_device(w), s);
     for (const ConvTile tile : kTiles) {
       Tensor dx = garbage(x_shape(s));
-      adjoint_with({tile, 3, 0, 0}, s, dx, dy, w, false);
+      adjoint_with({tile, 3}, s, dx, dy, w, false);
       EXPECT_TRUE(close_to(dx, want)) << static_cast<int>(tile);
     }
   }
@@ -233,7 +240,7 @@ TEST_P(ConvCuda, TheSameBitsAgain) {
   std::vector<std::byte> first[3];
   for (int run = 0; run < 2; ++run) {
     Tensor y = garbage(y_shape(s)), dx = garbage(x_shape(s)), dw = random(w_shape(s), 4, 1.0F, DType::f32);
-    const ConvPlan plan{ConvTile::m64n64, 4, 0, 0};
+    constexpr Choice plan{ConvTile::m64n64, 4};
     forward_with(plan, s, y, x, w, random({s.out}, 5));
     adjoint_with(plan, s, dx, dy, w, false);
     weight_grad_with(plan, s, dw, dy, x);
