@@ -28,7 +28,7 @@ struct ConvAxis {
 // A strided convolution reads an input pixel with those taps alone that suit the pixel's position modulo the
 // stride. Each such phase of the adjoint is a product of its own, on the input pixels g * stride + phase.
 template <bool kAdjoint>
-__device__ __forceinline__ ConvAxis axis_of(const ConvGeometry& g, int in, int out, int phase) {
+__device__ inline ConvAxis axis_of(const ConvGeometry& g, int in, int out, int phase) {
   if constexpr (!kAdjoint) {
     return {in, out, g.stride, -g.pad, g.size, 0, 1};
   } else {
@@ -52,7 +52,7 @@ struct ConvRows {
   int images, channels;                                       // of the map that is read
   int to_step, to_y, to_x, to_height, to_width, to_channels;  // row (gy, gx) writes pixel g * to_step + to
 
-  __device__ __forceinline__ static ConvRows of(const ConvGeometry& g, int phase) {
+  __device__ static ConvRows of(const ConvGeometry& g, int phase) {
     ConvRows r;
     r.to_step = kAdjoint ? g.stride : 1;
     r.to_y = kAdjoint ? phase / g.stride : 0;
@@ -69,29 +69,29 @@ struct ConvRows {
   __device__ int rows() const { return images * y.grid * x.grid; }
   __device__ int depth() const { return y.taps * x.taps * channels; }
 
-  __device__ __forceinline__ ConvPixel pixel(int image, int gy, int gx) const {
+  __device__ ConvPixel pixel(int image, int gy, int gx) const {
     const int py = gy * y.step + y.offset, px = gx * x.step + x.offset;
     return {py, px, (image * y.extent + py) * x.extent + px};
   }
   // Rows beyond the last lie outside for every tap.
-  __device__ __forceinline__ ConvPixel pixel(int row) const {
+  __device__ ConvPixel pixel(int row) const {
     if (row >= rows()) return {-(1 << 30), -(1 << 30), 0};
     const int gx = row % x.grid, above = row / x.grid;
     return pixel(above / y.grid, above % y.grid, gx);
   }
-  __device__ __forceinline__ bool inside(const ConvPixel& p, int ty, int tx) const {
+  __device__ bool inside(const ConvPixel& p, int ty, int tx) const {
     const int py = p.y + kSign * ty, px = p.x + kSign * tx;
     return py >= 0 && py < y.extent && px >= 0 && px < x.extent;
   }
   // The offset of the channel that tap (ty, tx) reads.
-  __device__ __forceinline__ std::int64_t at(const ConvPixel& p, int ty, int tx, int c) const {
+  __device__ std::int64_t at(const ConvPixel& p, int ty, int tx, int c) const {
     return std::int64_t{p.number + kSign * (ty * x.extent + tx)} * channels + c;
   }
-  __device__ __forceinline__ int filter_tap(int ty, int tx, int size) const {
+  __device__ int filter_tap(int ty, int tx, int size) const {
     return (y.first_tap + ty * y.tap_step) * size + x.first_tap + tx * x.tap_step;
   }
   // The offset of channel 0 of the pixel that `row` writes.
-  __device__ __forceinline__ std::int64_t to(int row) const {
+  __device__ std::int64_t to(int row) const {
     if (to_step == 1) return std::int64_t{row} * to_channels;
     const int gx = row % x.grid, above = row / x.grid, gy = above % y.grid, image = above / y.grid;
     return ((std::int64_t{image} * to_height + gy * to_step + to_y) * to_width + gx * to_step + to_x) *
@@ -102,11 +102,11 @@ struct ConvRows {
 // A place in the sum over taps and channels, moved forward a fixed distance at a time.
 struct ConvDepth {
   int ty, tx, c;
-  __device__ __forceinline__ static ConvDepth at(int k, int channels, int taps_x) {
+  __device__ static ConvDepth at(int k, int channels, int taps_x) {
     const int tap = k / channels, row = max(1, taps_x);
     return {tap / row, tap % row, k % channels};
   }
-  __device__ __forceinline__ void advance(int by, int channels, int taps_x) {
+  __device__ void advance(int by, int channels, int taps_x) {
     c += by;
     while (c >= channels) {
       c -= channels;

@@ -18,14 +18,14 @@ struct PixelRows {
   ConvDepth k;
   ConvPixel pixels[kEach];
 
-  __device__ __forceinline__ PixelRows(const T* data, const ConvRows<kAdjoint>& rows, int row, int step)
+  __device__ PixelRows(const T* data, const ConvRows<kAdjoint>& rows, int row, int step)
       : from(data), map(rows) {
     const int thread = static_cast<int>(threadIdx.x);
     k = ConvDepth::at(step * 32 + thread % 4 * 8, map.channels, map.x.taps);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) pixels[i] = map.pixel(row + thread / 4 + i * (Tile::kThreads / 4));
   }
-  __device__ __forceinline__ void load(T* tile) {
+  __device__ void load(T* tile) {
     const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
@@ -45,13 +45,13 @@ struct FilterRows {
   const T* w;
   int first, filters, k, depth;
 
-  __device__ __forceinline__ FilterRows(const T* data, const ConvGeometry& g, int col, int step)
+  __device__ FilterRows(const T* data, const ConvGeometry& g, int col, int step)
       : w(data), filters(g.out), depth(g.size * g.size * g.in) {
     const int thread = static_cast<int>(threadIdx.x);
     first = col + thread / 4;
     k = step * 32 + thread % 4 * 8;
   }
-  __device__ __forceinline__ void load(T* tile) {
+  __device__ void load(T* tile) {
     const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
@@ -76,14 +76,14 @@ struct FilterColumns {
   int col;
   ConvDepth k;
 
-  __device__ __forceinline__ FilterColumns(const T* data, const ConvRows<true>& rows,
-                                           const ConvGeometry& geometry, int first_col, int step)
+  __device__ FilterColumns(const T* data, const ConvRows<true>& rows, const ConvGeometry& geometry,
+                           int first_col, int step)
       : w(data), map(rows), g(geometry) {
     const int thread = static_cast<int>(threadIdx.x);
     col = first_col + thread % kPieces * 8;
     k = ConvDepth::at(step * 32 + thread / kPieces * kEach, map.channels, map.x.taps);
   }
-  __device__ __forceinline__ void load(T* tile) {
+  __device__ void load(T* tile) {
     const int thread = static_cast<int>(threadIdx.x), filter = g.size * g.size * g.in;
     const bool valid = k.ty < map.y.taps && col < g.in;
     const int tap = map.filter_tap(k.ty, k.tx, g.size);
@@ -106,13 +106,13 @@ struct OutputColumns {
   const T* dy;
   int channels, channel, pixel, pixels;
 
-  __device__ __forceinline__ OutputColumns(const T* data, const ConvRows<false>& map, int row, int step)
+  __device__ OutputColumns(const T* data, const ConvRows<false>& map, int row, int step)
       : dy(data), channels(map.to_channels), pixels(map.rows()) {
     const int thread = static_cast<int>(threadIdx.x);
     channel = row + thread % kPieces * 8;
     pixel = step * 32 + thread / kPieces;
   }
-  __device__ __forceinline__ void load(T* tile) {
+  __device__ void load(T* tile) {
     const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
@@ -138,7 +138,7 @@ struct PixelColumns {
   int image[kEach], gy[kEach], gx[kEach];
   int images_on, gy_on, gx_on;  // 32 pixels further, in images, rows and columns
 
-  __device__ __forceinline__ PixelColumns(const T* data, const ConvRows<false>& rows, int col, int step)
+  __device__ PixelColumns(const T* data, const ConvRows<false>& rows, int col, int step)
       : from(data), map(rows) {
     const int thread = static_cast<int>(threadIdx.x), width = map.x.grid, height = map.y.grid;
     tap = ConvDepth::at(col + thread % kPieces * 8, map.channels, map.x.taps);
@@ -153,7 +153,7 @@ struct PixelColumns {
     gy_on = 32 / width % height;
     images_on = 32 / width / height;
   }
-  __device__ __forceinline__ void load(T* tile) {
+  __device__ void load(T* tile) {
     const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
@@ -164,7 +164,7 @@ struct PixelColumns {
       advance(i);
     }
   }
-  __device__ __forceinline__ void advance(int i) {
+  __device__ void advance(int i) {
     gx[i] += gx_on;
     gy[i] += gy_on;
     image[i] += images_on;

@@ -9,20 +9,22 @@ namespace {
 struct TileShape {
   ConvTile tile;
   std::int64_t rows, cols, depth;
-  double rate;  // products per clock of one multiprocessor
+  double rate;                   // products per clock of a multiprocessor that runs enough warps
+  std::int64_t warps, resident;  // of a block; blocks on a multiprocessor
 };
-constexpr TileShape kTensorTiles[] = {{ConvTile::m128n128, 128, 128, 32, 240},
-                                      {ConvTile::m128n64, 128, 64, 32, 210},
-                                      {ConvTile::m64n64, 64, 64, 32, 170}};
-constexpr TileShape kScalarTiles[] = {{ConvTile::scalar, 64, 64, 16, 50}};
+constexpr TileShape kTensorTiles[] = {{ConvTile::m128n128, 128, 128, 32, 240, 8, 2},
+                                      {ConvTile::m128n64, 128, 64, 32, 210, 8, 2},
+                                      {ConvTile::m64n64, 64, 64, 32, 170, 4, 4}};
+constexpr TileShape kScalarTiles[] = {{ConvTile::scalar, 64, 64, 16, 50, 8, 4}};
 constexpr int kSplits[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32};
 
 constexpr std::int64_t kMultiprocessors = 128;  // of an RTX 4090; 82 to 132 differ little
 constexpr double kStartSteps = 6;               // filling the pipeline and storing, in steps
+constexpr double kWarpsToHide = 4;              // a multiprocessor with so many warps runs at half its rate
 constexpr double kSplitClocks = 3000;           // one more launch
-constexpr double kBytesPerClock = 800;          // of partial results, between memory's and L2's
+constexpr double kBytesPerClock = 500;          // of partial results, between memory's and L2's
 constexpr std::int64_t kMinSteps = 4;           // of one split
-constexpr std::int64_t kMaxPartialFloats = 16LL << 20;
+constexpr std::int64_t kMaxPartialFloats = 8LL << 20;
 
 #ifdef RANKINE_WITH_CUDNN
 constexpr bool kWithCudnn = true;
@@ -51,7 +53,9 @@ double clocks(const TileShape& t, const ConvProduct& p, std::int64_t result, int
   const double steps = double(over(over(p.depth, t.depth), splits)) + kStartSteps;
   const double per_block = double(t.rows * t.cols * t.depth) * steps / t.rate;
   const double adding = splits == 1 ? 0 : kSplitClocks + 8.0 * splits * double(result) / kBytesPerClock;
-  return double(over(blocks, kMultiprocessors)) * per_block + adding;
+  const std::int64_t each = over(blocks, kMultiprocessors);
+  const double warps = double(std::min(each, t.resident) * t.warps);
+  return double(each) * per_block * (1 + kWarpsToHide / warps) + adding;
 }
 
 // Whether channels come in the 16 bytes that tensor-core tiles are loaded by, and offsets in a map in 32

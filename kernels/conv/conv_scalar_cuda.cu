@@ -53,9 +53,8 @@ struct ScalarGrad {
 };
 
 // acc += the step's products: `a` is kDepth x kSide, `b` too, one column of results per thread's neighbour.
-__device__ __forceinline__ void multiply_scalars(float (&acc)[kMicro][kMicro],
-                                                 const float (&a)[kDepth][kSide + 1],
-                                                 const float (&b)[kDepth][kSide + 1]) {
+__device__ inline void multiply_scalars(float (&acc)[kMicro][kMicro], const float (&a)[kDepth][kSide + 1],
+                                        const float (&b)[kDepth][kSide + 1]) {
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
 #pragma unroll
   for (int k = 0; k < kDepth; ++k) {

@@ -28,12 +28,12 @@ struct ConvOutput {
   int cols;
   bool accumulate, eights;  // eights: rows of `to` can be written 16 bytes at a time
 
-  __device__ __forceinline__ float finish(std::int64_t i, int col, float x) const {
+  __device__ float finish(std::int64_t i, int col, float x) const {
     if (bias.data != nullptr) x += bias[col];
     if (accumulate) x += to_float(to[i]);
     return x;
   }
-  __device__ __forceinline__ void store(std::int64_t row, int col, float x) const {
+  __device__ void store(std::int64_t row, int col, float x) const {
     const std::int64_t i = row + col;
     if (partial != nullptr) {
       partial[blockIdx.y * size + i] = x;
@@ -42,7 +42,7 @@ struct ConvOutput {
     }
   }
   // Columns [col, col + 8) of the row that begins at `row`; those beyond the last are dropped.
-  __device__ __forceinline__ void store(std::int64_t row, int col, Eight e) const {
+  __device__ void store(std::int64_t row, int col, Eight e) const {
     if (!eights) {
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -65,26 +65,41 @@ struct ConvOutput {
   }
 };
 
+// One thread per element, or per eight.
 template <class T>
 struct AddSplits {
   ConvOutput<T> out;
   int splits;
   __device__ void operator()(std::int64_t i) const {
-    float sum = 0;
-    for (int s = 0; s < splits; ++s) sum += out.partial[s * out.size + i];
-    out.to[i] = from_float<T>(out.finish(i, static_cast<int>(i % out.cols), sum));
+    ConvOutput<T> whole = out;
+    whole.partial = nullptr;
+    if (!out.eights) {
+      float sum = 0;
+      for (int s = 0; s < splits; ++s) sum += out.partial[s * out.size + i];
+      const int col = static_cast<int>(i % out.cols);
+      return whole.store(i - col, col, sum);
+    }
+    Eight sum{};
+    for (int s = 0; s < splits; ++s) {
+      const Eight e = load8(out.partial + s * out.size + i * 8);
+#pragma unroll
+      for (int j = 0; j < 8; ++j) sum.x[j] += e.x[j];
+    }
+    const int col = static_cast<int>(i * 8 % out.cols);
+    whole.store(i * 8 - col, col, sum);
   }
 };
 template <class T>
 void add_splits(std::string_view op, CudaStream stream, const ConvOutput<T>& out, int splits) {
-  if (out.partial != nullptr) for_each(op, stream, out.size, AddSplits<T>{out, splits});
+  if (out.partial == nullptr) return;
+  for_each(op, stream, out.eights ? out.size / 8 : out.size, AddSplits<T>{out, splits});
 }
 
 // The first and the last but one of the split's `steps` steps.
 struct StepRange {
   int begin, end;
 };
-__device__ __forceinline__ StepRange split_range(int steps) {
+__device__ inline StepRange split_range(int steps) {
   const auto part = [&](unsigned i) {
     return static_cast<int>(std::int64_t{steps} * i / static_cast<int>(gridDim.y));
   };
@@ -96,7 +111,7 @@ __device__ __forceinline__ StepRange split_range(int steps) {
 struct TilePlace {
   int row, col;
 };
-__device__ __forceinline__ TilePlace tile_place(int row_tiles, int col_tiles) {
+__device__ inline TilePlace tile_place(int row_tiles, int col_tiles) {
   constexpr int kBand = 8;
   const int id = static_cast<int>(blockIdx.x), band = id / (kBand * col_tiles);
   const int height = min(kBand, row_tiles - band * kBand), within = id - band * kBand * col_tiles;

@@ -25,17 +25,15 @@ struct MmaTile {
 // Operand tiles are kept as they are read. `across`: rows of the operand, each kDepth = 32 numbers of the
 // sum in four 16-byte pieces; `along`: kDepth rows of the sum, each kWidth numbers. The pieces of a row are
 // permuted so that neither the copies nor ldmatrix meet a bank twice.
-__device__ __forceinline__ int across_at(int row, int piece) {
-  return row * 32 + ((piece ^ (row >> 1)) & 3) * 8;
-}
+__device__ inline int across_at(int row, int piece) { return row * 32 + ((piece ^ (row >> 1)) & 3) * 8; }
 template <int kWidth>
-__device__ __forceinline__ int along_at(int k, int piece) {
+__device__ inline int along_at(int k, int piece) {
   return k * kWidth + (piece ^ (k & 7)) * 8;
 }
 
 // Sixteen rows from `row` and sixteen steps of the sum from 16 * step on, as fragments of a.
 template <class Load, int kWidth, class T>
-__device__ __forceinline__ void load_a(std::uint32_t (&a)[4], const T* tile, int row, int step) {
+__device__ inline void load_a(std::uint32_t (&a)[4], const T* tile, int row, int step) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   if constexpr (Load::kAlong) {
     const int k = step * 16 + lane % 8 + lane / 16 * 8;
@@ -46,7 +44,7 @@ __device__ __forceinline__ void load_a(std::uint32_t (&a)[4], const T* tile, int
 }
 // The same of b, for two neighbouring tiles of eight columns.
 template <class Load, int kWidth, class T>
-__device__ __forceinline__ void load_b(std::uint32_t (&b)[4], const T* tile, int col, int step) {
+__device__ inline void load_b(std::uint32_t (&b)[4], const T* tile, int col, int step) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   if constexpr (Load::kAlong) {
     ldmatrix<4, Transposed::yes>(b, tile + along_at<kWidth>(step * 16 + lane % 16, col / 8 + lane / 16));
@@ -61,7 +59,7 @@ struct Accumulators {
 };
 
 template <class Tile, class A, class B, class T>
-__device__ __forceinline__ void multiply_stage(Accumulators<Tile>& acc, const T* a_tile, const T* b_tile) {
+__device__ inline void multiply_stage(Accumulators<Tile>& acc, const T* a_tile, const T* b_tile) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int row = warp / Tile::kWarpsAcross * Tile::kWarpRows,
             col = warp % Tile::kWarpsAcross * Tile::kWarpCols;
@@ -85,7 +83,7 @@ __device__ __forceinline__ void multiply_stage(Accumulators<Tile>& acc, const T*
 
 // acc = the sum over `steps` steps. `a.load(tile)` and `b.load(tile)` start the copies of their next step.
 template <class Tile, class T, class A, class B>
-__device__ __forceinline__ void multiply(Accumulators<Tile>& acc, A& a, B& b, int steps) {
+__device__ inline void multiply(Accumulators<Tile>& acc, A& a, B& b, int steps) {
   constexpr int kAhead = Tile::kStages - 1, kB = Tile::kRows * Tile::kDepth;
   T* shared = shared_memory<T>();
 #pragma unroll
@@ -113,7 +111,7 @@ __device__ __forceinline__ void multiply(Accumulators<Tile>& acc, A& a, B& b, in
 
 // Calls store(row, column, eight numbers) for the block's results, coordinates counted from its corner.
 template <class Tile, class Store>
-__device__ __forceinline__ void store_tile(const Accumulators<Tile>& acc, const Store& store) {
+__device__ inline void store_tile(const Accumulators<Tile>& acc, const Store& store) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int row = warp / Tile::kWarpsAcross * Tile::kWarpRows,
             col = warp % Tile::kWarpsAcross * Tile::kWarpCols;
