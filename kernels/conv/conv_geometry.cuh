@@ -103,8 +103,8 @@ struct ConvRows {
 struct ConvDepth {
   int ty, tx, c;
   __device__ static ConvDepth at(int k, int channels, int taps_x) {
-    const int tap = k / channels, row = max(1, taps_x);
-    return {tap / row, tap % row, k % channels};
+    const int each = max(1, channels), row = max(1, taps_x), tap = k / each;  // an empty sum has no step
+    return {tap / row, tap % row, k % each};
   }
   __device__ void advance(int by, int channels, int taps_x) {
     c += by;

@@ -54,7 +54,7 @@ double clocks(const TileShape& t, const ConvProduct& p, std::int64_t result, int
   const double per_block = double(t.rows * t.cols * t.depth) * steps / t.rate;
   const double adding = splits == 1 ? 0 : kSplitClocks + 8.0 * splits * double(result) / kBytesPerClock;
   const std::int64_t each = over(blocks, kMultiprocessors);
-  const double warps = double(std::min(each, t.resident) * t.warps);
+  const double warps = double(std::clamp<std::int64_t>(each, 1, t.resident) * t.warps);
   return double(each) * per_block * (1 + kWarpsToHide / warps) + adding;
 }
 

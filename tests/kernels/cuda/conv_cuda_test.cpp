@@ -219,6 +219,16 @@ TEST_P(ConvCuda, AnyAddress) {
                     kernel_tolerance(DType::f32)));
 }
 
+// No images: nothing to do. No filters: an empty sum is zero.
+TEST_P(ConvCudaAny, EmptyMaps) {
+  constexpr ConvShape none{0, 4, 4, 8, 8, kSame}, blind{1, 3, 3, 8, 0, kSame}, mute{1, 3, 3, 0, 8, kSame};
+  expect_forward(none);
+  expect_adjoint(none);
+  expect_weight_grad(none);
+  expect_adjoint(blind);
+  expect_forward(mute);
+}
+
 // <W x, y> = <x, Wᵀ y>, up to the rounding of both results to the type.
 TEST_P(ConvCuda, AdjointIsTheAdjoint) {
   for (const ConvShape& s : {kEights[2], kEights[5], kOdd[4]}) {
