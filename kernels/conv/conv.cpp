@@ -24,6 +24,16 @@ Shape y_shape(const ConvSizes& s) { return {s.images, s.out_height, s.out_width,
 Tensor conv_workspace(const Context& c, std::string_view op, const ConvSizes& s) {
   return c.workspace({cpu::conv2d_scratch(s, c.pool().size())}, std::string(op));
 }
+Tensor conv_workspace(const Context& c, std::string_view op, const ConvPlan& plan) {
+  return c.workspace({plan.scratch_floats()}, std::string(op));
+}
+
+// On CUDA a bias may also be of the activations' type.
+void check_conv_bias(const Context& c, std::string_view op, const Tensor& bias, const ConvSizes& s,
+                     DType type) {
+  const bool as_activation = c.device().is_cuda() && bias.defined() && bias.dtype() == type;
+  as_activation ? check_shape(op, "bias", bias, {s.out}) : check_bias(op, bias, s.out);
+}
 
 Cost cost_of(const ConvSizes& s, const Tensor& a, const Tensor& b, const Tensor& c) {
   const double bytes =
@@ -44,22 +54,71 @@ Shape conv2d_out_shape(const Shape& x, std::int64_t out_channels, const Window& 
   return {x[0], window.out(x[1]), window.out(x[2]), out_channels};
 }
 
+namespace {
+
+// What forward and adjoint are given: `to` is y, or dx.
+struct ConvCall {
+  std::string_view op;
+  ConvPass pass;
+  Tensor& to;
+  const Tensor &from, &w, &bias;
+  bool accumulate;
+  ConvSizes sizes;
+};
+
+void conv2d_cpu(const Context& c, const ConvCall& f) {
+  Tensor scratch = conv_workspace(c, f.op, f.sizes);
+  Op op(c, f.op, cost_of(f.sizes, f.from, f.w, f.to));
+  if (op.planned()) return;
+  const ConvArgs args{f.to.data<float>(),   f.from.data<float>(), f.w.raw(), f.w.dtype(),
+                      bias_or_null(f.bias), f.accumulate,         f.sizes,   scratch.data<float>()};
+  f.pass == ConvPass::forward ? cpu::conv2d_forward(c.pool(), args) : cpu::conv2d_adjoint(c.pool(), args);
+}
+
+void conv2d_cuda(const Context& c, const ConvCall& f) {
+  const DType type = f.to.dtype();
+  const ConvPlan plan = conv_plan(f.op, f.pass, f.sizes, type, f.w.dtype());
+  Tensor scratch = conv_workspace(c, f.op, plan);
+  Op op(c, f.op, cost_of(f.sizes, f.from, f.w, f.to));
+  if (op.planned()) return;
+  if constexpr (!build::cuda) {
+    no_kernel(f.op, c);
+  } else {
+    const bool bias = f.bias.defined();
+    const CudaConvArgs args{f.to.raw(),
+                            f.from.raw(),
+                            type,
+                            f.w.raw(),
+                            f.w.dtype(),
+                            bias ? f.bias.raw() : nullptr,
+                            bias ? f.bias.dtype() : DType::f32,
+                            f.accumulate,
+                            f.sizes,
+                            plan,
+                            scratch.data<float>()};
+    f.pass == ConvPass::forward ? cuda::conv2d_forward(c.cuda_stream(), args)
+                                : cuda::conv2d_adjoint(c.cuda_stream(), args);
+  }
+}
+
+void conv2d(const Context& c, const ConvCall& f) {
+  c.device().is_cuda() ? conv2d_cuda(c, f) : conv2d_cpu(c, f);
+}
+
+}  // namespace
+
 void conv2d_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
                     const Window& window) {
   constexpr std::string_view kName = "conv2d_forward";
   check_rank(kName, "x", x, 4);
   check_rank(kName, "w", w, 4);
   const ConvSizes s = sizes_of(x, w.dim(0), window);
-  check_float(kName, "x", x, x.shape());
+  const DType type = check_activation(c, kName, "x", x, x.shape());
   check_filter(kName, "w", w, filter_shape(s));
-  check_bias(kName, bias, s.out);
-  check_float(kName, "y", y, y_shape(s));
-  Tensor scratch = conv_workspace(c, kName, s);
-  Op op(c, kName, cost_of(s, x, w, y));
-  if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::conv2d_forward(c.pool(), {y.data<float>(), x.data<float>(), w.raw(), w.dtype(), bias_or_null(bias),
-                                 false, s, scratch.data<float>()});
+  check_conv_bias(c, kName, bias, s, type);
+  check_shape(kName, "y", y, y_shape(s));
+  check_dtype(kName, "y", y, type);
+  conv2d(c, {kName, ConvPass::forward, y, x, w, bias, false, s});
 }
 
 void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w, const Window& window,
@@ -68,15 +127,11 @@ void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
   check_rank(kName, "dx", dx, 4);
   check_rank(kName, "w", w, 4);
   const ConvSizes s = sizes_of(dx, w.dim(0), window);
-  check_float(kName, "dx", dx, dx.shape());
+  const DType type = check_activation(c, kName, "dx", dx, dx.shape());
   check_filter(kName, "w", w, filter_shape(s));
-  check_float(kName, "dy", dy, y_shape(s));
-  Tensor scratch = conv_workspace(c, kName, s);
-  Op op(c, kName, cost_of(s, dx, w, dy));
-  if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
-  cpu::conv2d_adjoint(c.pool(), {dx.data<float>(), dy.data<float>(), w.raw(), w.dtype(), nullptr,
-                                 write == Write::accumulate, s, scratch.data<float>()});
+  check_shape(kName, "dy", dy, y_shape(s));
+  check_dtype(kName, "dy", dy, type);
+  conv2d(c, {kName, ConvPass::adjoint, dx, dy, w, {}, write == Write::accumulate, s});
 }
 
 void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Tensor& x,
@@ -85,13 +140,22 @@ void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Te
   check_rank(kName, "x", x, 4);
   check_rank(kName, "dy", dy, 4);
   const ConvSizes s = sizes_of(x, dy.dim(3), window);
-  check_float(kName, "x", x, x.shape());
-  check_float(kName, "dy", dy, y_shape(s));
+  const DType type = check_activation(c, kName, "x", x, x.shape());
+  check_shape(kName, "dy", dy, y_shape(s));
+  check_dtype(kName, "dy", dy, type);
   check_float(kName, "dw", dw, filter_shape(s));
-  Tensor scratch = gemm_workspace(c, kName);
+  const bool on_cuda = c.device().is_cuda();
+  const ConvPlan plan = on_cuda ? conv_plan(kName, ConvPass::weight_grad, s, type, type) : ConvPlan{};
+  Tensor scratch = on_cuda ? conv_workspace(c, kName, plan) : gemm_workspace(c, kName);
   Op op(c, kName, cost_of(s, x, dw, dy));
   if (op.planned()) return;
-  if (c.device().is_cuda()) no_kernel(kName, c);
+  if constexpr (build::cuda) {
+    if (on_cuda) {
+      return cuda::conv2d_weight_grad(
+          c.cuda_stream(), {dw.data<float>(), dy.raw(), x.raw(), type, s, plan, scratch.data<float>()});
+    }
+  }
+  if (on_cuda) no_kernel(kName, c);
   cpu::conv2d_weight_grad(c.pool(),
                           {dw.data<float>(), dy.data<float>(), x.data<float>(), s, scratch.data<float>()});
 }

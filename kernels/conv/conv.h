@@ -1,10 +1,19 @@
 // 2-D convolution of channels-last maps. Weights are stored (out, kh, kw, in): each output row is one
-// contiguous filter, so a 1x1 kernel is exactly a Linear (use matmul.h). Weight dtype f32, f16 or bf16;
-// activations fp32 (CPU). There is no im2col buffer: windows are gathered block by block into the product.
-// Where it pays, 3x3 windows of stride 1 go through transformed tiles (see winograd.h); that choice follows
-// from the sizes alone. Scratch: a few MB per thread and at most 17 MB of transformed input. Outputs must not
-// overlap inputs. The number of threads changes no bit. All throw ShapeError, naming the operation, for a
-// wrong shape or type.
+// contiguous filter, so a 1x1 kernel is exactly a Linear (use matmul.h). Weight dtype f32, f16 or bf16. There
+// is no im2col buffer: windows are gathered block by block into the product. Outputs must not overlap inputs.
+// Neither the number of threads nor their order changes a bit. All throw ShapeError, naming the operation,
+// for a wrong shape or type.
+//
+// CPU: activations fp32. Where it pays, 3x3 windows of stride 1 go through transformed tiles (see
+// winograd.h); that choice follows from the sizes alone. Scratch: a few MB per thread and at most 17 MB of
+// transformed input.
+//
+// CUDA: activations f16, bf16 or f32, all of one call the same, sums fp32, rounded once; a bias f32 or of the
+// activations' type; dw fp32. A filter of the activations' type is read where it is, another is first rounded
+// to it in scratch. f16 and bf16 channels in eights (forward: of x; else of x and y) run on tensor cores,
+// others one number at a time. Long sums of few pixels are split, their parts (at most 32 MB of scratch)
+// added in order; see conv_plan.h, and cudnn.h for the cards on which cuDNN takes over. Maps of at most 2^30
+// pixels.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -30,7 +39,7 @@ void conv2d_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
 // dx (N, H, W, in) = or += the transposed convolution of dy (N, H', W', out).
 void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w, const Window& window,
                     Write write);
-// dw (out, k, k, in) += correlation of dy with x. fp32.
+// dw (out, k, k, in) += correlation of dy with x.
 void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Tensor& x,
                         const Window& window);
 

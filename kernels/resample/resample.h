@@ -1,4 +1,5 @@
-// Changes of spatial size of channels-last maps, each with its adjoint.
+// Changes of spatial size of channels-last maps, each with its adjoint. Both maps of one type: fp32; on CUDA
+// also f16 and bf16, with sums in fp32. No scratch; neither threads nor blocks change a bit.
 #pragma once
 
 #include "kernels/common/checks.h"
