@@ -6,7 +6,11 @@
 #include <cstdint>
 #include <string>
 
+struct CUstream_st;
+
 namespace rankine {
+
+using CudaStream = CUstream_st*;  // cudaStream_t, named without CUDA's headers
 
 // True in a build that contains the CUDA kernels.
 namespace build {
