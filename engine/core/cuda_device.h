@@ -20,5 +20,6 @@ void copy_bytes(CudaStream stream, void* to, const void* from, std::size_t bytes
 void synchronize(CudaStream stream);
 
 int device_count();  // 0 without a driver
+std::size_t free_memory(Device device);
 
 }  // namespace rankine::cuda

@@ -19,6 +19,12 @@ inline constexpr bool cuda = true;
 #else
 inline constexpr bool cuda = false;
 #endif
+// Its CUDA is kernels/emulator: for tests.
+#ifdef RANKINE_EMULATED
+inline constexpr bool emulated = true;
+#else
+inline constexpr bool emulated = false;
+#endif
 }  // namespace build
 
 enum class DeviceKind : std::uint8_t { cpu, cuda };
