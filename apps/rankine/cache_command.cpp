@@ -14,7 +14,7 @@ int run_cache(const CacheCommand& command, Console& console) {
   const StopSignals signals;
   std::unique_ptr<ImageData> data = load_data(config);
   const std::vector<std::string> captions = captions_of(*data);
-  const auto runtime = make_runtime(config.machine);
+  const auto runtime = make_runtime(config.machine, memory_budget(config.machine));
   const Context c(*runtime);
   LoadedModel model = load_model(c, config, tokenizer_search(), captions);
   const RunTask run = make_task(config, std::move(model), std::move(data));

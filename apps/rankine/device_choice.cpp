@@ -58,9 +58,9 @@ std::size_t memory_budget(const config::MachineSection& machine) {
   return static_cast<std::size_t>(kShareOfAvailable * available);
 }
 
-std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine) {
+std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine, std::size_t budget) {
   const ComputeChoice choice = compute_choice(machine);
-  return std::make_unique<Runtime>(choice.device, memory_budget(machine), static_cast<int>(machine.threads),
+  return std::make_unique<Runtime>(choice.device, budget, static_cast<int>(machine.threads),
                                    choice.activations);
 }
 

@@ -23,8 +23,8 @@ ComputeChoice compute_choice(const config::MachineSection& machine);
 // The configured budget, or 90 % of what the device has free now.
 std::size_t memory_budget(const config::MachineSection& machine);
 
-// The run's device within that budget, and its forecast. Neither may be moved: Tensors refer to them.
-std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine);
+// The run's device within `budget` bytes, and its forecast. Neither may be moved: Tensors refer to them.
+std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine, std::size_t budget);
 std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine);
 
 // One line for people: "in this build; 1 device", or why there is none and what to do.

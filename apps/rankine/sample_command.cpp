@@ -149,7 +149,7 @@ int run_sample(const SampleCommand& command, Console& console) {
   sampling.adapter = adapter_of(command, sampling.config);
   sampling.pictures = requests_of(command, sampling.config);
 
-  const auto runtime = make_runtime(sampling.config.machine);
+  const auto runtime = make_runtime(sampling.config.machine, memory_budget(sampling.config.machine));
   const Context c(*runtime);
   const LoadedModel model = load_model(c, sampling.config, tokenizer_search(), {});
   LoraNetwork network;

@@ -18,7 +18,7 @@ std::string adapter_of_run(const RunConfig& config, const std::optional<std::str
 }  // namespace
 
 TextSession::TextSession(const RunConfig& config, const std::optional<std::string>& lora)
-    : runtime_(make_runtime(config.machine)) {
+    : runtime_(make_runtime(config.machine, memory_budget(config.machine))) {
   require<ConfigError>(config.model.task_type == config::TaskType::text_generation,
                        "task_type: this command is for text-generation");
   const Context c(*runtime_);

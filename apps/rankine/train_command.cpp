@@ -147,7 +147,7 @@ void Training::plan() {
 }
 
 void Training::load() {
-  runtime_ = make_runtime(config_.machine);
+  runtime_ = make_runtime(config_.machine, budget_);
   task_ = workload_->load(Context(*runtime_), facts_);
 }
 
