@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include "apps/rankine/commands.h"
+#include "apps/rankine/device_choice.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/stop_signals.h"
 
@@ -13,8 +14,8 @@ int run_cache(const CacheCommand& command, Console& console) {
   const StopSignals signals;
   std::unique_ptr<ImageData> data = load_data(config);
   const std::vector<std::string> captions = captions_of(*data);
-  Runtime runtime(Device::cpu(), memory_budget(config), static_cast<int>(config.machine.threads));
-  const Context c(runtime);
+  const auto runtime = make_runtime(config.machine, memory_budget(config.machine));
+  const Context c(*runtime);
   LoadedModel model = load_model(c, config, tokenizer_search(), captions);
   const RunTask run = make_task(config, std::move(model), std::move(data));
   int encoded = 0;

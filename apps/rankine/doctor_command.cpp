@@ -4,19 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/rankine/commands.h"
+#include "apps/rankine/device_choice.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/machine.h"
 
 namespace rankine::app {
 namespace fs = std::filesystem;
 namespace {
-
-std::string cuda_state() {
-  if (!build::cuda)
-    return "not in this build (RANKINE_CUDA was OFF, or no CUDA compiler was found when it was built)";
-  return fs::exists("/dev/nvidiactl") ? "in this build; a driver is there"
-                                      : "in this build, but no NVIDIA driver is there";
-}
 
 std::vector<std::pair<std::string, std::string>> vocabularies() {
   std::vector<std::pair<std::string, std::string>> found;

@@ -35,7 +35,7 @@ AnswerOptions options_for(const GenerateCommand& command, const RunConfig& confi
 
 // On a terminal the answer appears as it is written.
 std::string stream(TextSession& session, const Conversation& row, const AnswerOptions& options) {
-  const std::string text = session.answer(row, options, [](std::string_view piece) {
+  std::string text = session.answer(row, options, [](std::string_view piece) {
     fmt::print("{}", piece);
     std::fflush(stdout);
     return !StopSignals::requested().load();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apps/rankine/device_choice.h"
 #include "apps/rankine/sample_grid.h"
 #include "apps/rankine/stop_signals.h"
 #include "apps/rankine/workload.h"
@@ -128,7 +129,8 @@ RunPlan ImageWorkload::plan() {
   plan.buckets = buckets_of(config, data_.get(), shape_of_model(config));
   plan.max_steps = data_ ? max_steps() : config.optim.max_steps.value_or(0);
 
-  Runtime runtime(Device::cpu().planned(), Memory::kUnlimited, static_cast<int>(config.machine.threads));
+  const auto planned = make_plan_runtime(config.machine);
+  Runtime& runtime = *planned;
   const Context c(runtime);
   Ledger ledger(runtime, plan);
   LoadedModel model = load_model(c, config, tokenizer_search(), captions());

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/rankine/commands.h"
+#include "apps/rankine/device_choice.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/machine.h"
 #include "apps/rankine/workload.h"
@@ -102,7 +103,7 @@ int run_plan(const PlanCommand& command, Console& console) {
   } else {
     print_text(plan, card);
   }
-  const std::size_t budget = memory_budget(config);
+  const std::size_t budget = memory_budget(config.machine);
   if (plan.peak > budget) {
     console.warn(
         fmt::format("does not fit this machine's budget of {}", human_bytes(static_cast<double>(budget))));

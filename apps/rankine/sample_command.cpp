@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/rankine/commands.h"
+#include "apps/rankine/device_choice.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/prompts_file.h"
 #include "apps/rankine/sample_grid.h"
@@ -148,9 +149,8 @@ int run_sample(const SampleCommand& command, Console& console) {
   sampling.adapter = adapter_of(command, sampling.config);
   sampling.pictures = requests_of(command, sampling.config);
 
-  Runtime runtime(Device::cpu(), memory_budget(sampling.config),
-                  static_cast<int>(sampling.config.machine.threads));
-  const Context c(runtime);
+  const auto runtime = make_runtime(sampling.config.machine, memory_budget(sampling.config.machine));
+  const Context c(*runtime);
   const LoadedModel model = load_model(c, sampling.config, tokenizer_search(), {});
   LoraNetwork network;
   std::string extra;

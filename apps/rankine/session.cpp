@@ -2,21 +2,19 @@
 
 #include <cstdlib>
 
-#include "apps/rankine/machine.h"
+#include "apps/rankine/device_choice.h"
 #include "models/tasks/autoencoder_task.h"
 
 namespace rankine::app {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr double kShareOfAvailable = 0.9;
-
 void require_supported(const RunConfig& config, const std::string& file) {
-  require<ConfigError>(config.machine.device.kind != config::DeviceChoice::Kind::cuda, file,
-                       ": device: this version trains on the CPU only; use auto or cpu");
-  const config::ComputeDtype dtype = config.machine.compute_dtype;
-  require<ConfigError>(dtype == config::ComputeDtype::automatic || dtype == config::ComputeDtype::fp32, file,
-                       ": compute_dtype: the CPU computes in fp32; use auto or fp32");
+  try {
+    compute_choice(config.machine);
+  } catch (const ConfigError& e) {
+    throw ConfigError(join(file, ": ", e.what()));
+  }
 }
 
 }  // namespace
@@ -35,11 +33,6 @@ TokenizerSearch tokenizer_search() {
   search.folders.emplace_back("/usr/share/rankine/clip");
   if (const char* share = std::getenv("RANKINE_SHARE")) search.folders.push_back(fs::path(share) / "clip");
   return search;
-}
-
-std::size_t memory_budget(const RunConfig& config) {
-  if (config.machine.memory_budget.bytes != 0) return config.machine.memory_budget.bytes;
-  return static_cast<std::size_t>(kShareOfAvailable * static_cast<double>(available_memory()));
 }
 
 ModelShape shape_of_model(const RunConfig& config) {

@@ -24,9 +24,6 @@ RunConfig load_config(const ConfigArgs& args);
 // Vocabularies: <program>/../share/rankine/clip, /usr/share/rankine/clip, $RANKINE_SHARE/clip.
 TokenizerSearch tokenizer_search();
 
-// The configured budget, or 90 % of what is available now.
-std::size_t memory_budget(const RunConfig& config);
-
 // What the data side needs to know of the model, from its header alone.
 struct ModelShape {
   int side = 512;     // pixels it was made for

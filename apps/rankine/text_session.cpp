@@ -1,4 +1,5 @@
 #include "apps/rankine/text_session.h"
+#include "apps/rankine/device_choice.h"
 
 #include "models/tasks/text_data.h"
 #include "models/tasks/text_results.h"
@@ -17,10 +18,10 @@ std::string adapter_of_run(const RunConfig& config, const std::optional<std::str
 }  // namespace
 
 TextSession::TextSession(const RunConfig& config, const std::optional<std::string>& lora)
-    : runtime_(Device::cpu(), memory_budget(config), static_cast<int>(config.machine.threads)) {
+    : runtime_(make_runtime(config.machine, memory_budget(config.machine))) {
   require<ConfigError>(config.model.task_type == config::TaskType::text_generation,
                        "task_type: this command is for text-generation");
-  const Context c(runtime_);
+  const Context c(*runtime_);
   model_ = load_decoder(c, config);
   const std::string_view family = name_of(model_.checkpoint.config.family);
   chat_ =

@@ -25,14 +25,14 @@ class TextSession {
 
   std::string answer(const Conversation& row, const AnswerOptions& options,
                      const std::function<bool(std::string_view)>& on_text = {});
-  Context context() { return Context(runtime_); }
+  Context context() { return Context(*runtime_); }
   Decoder& model() { return *model_.model; }
   const ChatRenderer& chat() const { return *chat_; }
   const Tokenizer& tokenizer() const { return *model_.tokenizer; }
   const LoadedDecoder& loaded() const { return model_; }
 
  private:
-  Runtime runtime_;
+  std::unique_ptr<Runtime> runtime_;
   LoadedDecoder model_;
   std::unique_ptr<ChatRenderer> chat_;
   std::optional<DecoderLora> adapter_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apps/rankine/device_choice.h"
 #include "apps/rankine/workload.h"
 #include "models/tasks/text_task.h"
 
@@ -63,7 +64,8 @@ RunPlan TextWorkload::plan() {
   bucket.batch = config_.optim.batch_size;
   plan.buckets = {bucket};
 
-  Runtime runtime(Device::cpu().planned(), Memory::kUnlimited, static_cast<int>(config_.machine.threads));
+  const auto planned = make_plan_runtime(config_.machine);
+  Runtime& runtime = *planned;
   const Context c(runtime);
   Ledger ledger(runtime, plan);
   LoadedDecoder model = load_decoder(c, config_);

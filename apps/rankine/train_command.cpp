@@ -5,6 +5,7 @@
 
 #include "apps/rankine/commands.h"
 #include "apps/rankine/console_observer.h"
+#include "apps/rankine/device_choice.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/machine.h"
 #include "apps/rankine/run_facts.h"
@@ -84,7 +85,7 @@ class Training {
   std::unique_ptr<Workload> workload_;
   std::size_t budget_ = 0;
   std::int64_t max_steps_ = 0, steps_per_epoch_ = 1;
-  std::optional<Runtime> runtime_;
+  std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<Task> task_;
 };
 
@@ -136,7 +137,7 @@ void Training::open_data() {
 }
 
 void Training::plan() {
-  budget_ = memory_budget(config_);
+  budget_ = memory_budget(config_.machine);
   const RunPlan plan = workload_->plan();
   require_fits(plan, config_, budget_);
   facts_.planned_peak = plan.peak;
@@ -146,7 +147,7 @@ void Training::plan() {
 }
 
 void Training::load() {
-  runtime_.emplace(Device::cpu(), budget_, static_cast<int>(config_.machine.threads));
+  runtime_ = make_runtime(config_.machine, budget_);
   task_ = workload_->load(Context(*runtime_), facts_);
 }
 

@@ -5,6 +5,8 @@
 #include <sstream>
 #include <vector>
 
+#include "engine/core/error.h"
+
 namespace rankine {
 
 void CostMeter::add(std::string_view op, const Cost& cost, double seconds) {
@@ -50,10 +52,11 @@ std::string CostMeter::report() const {
   return std::move(out).str();
 }
 
-Runtime::Runtime(Device device, std::size_t budget, int threads) : memory_(device, budget), pool_(threads) {
-  if constexpr (build::cuda) {
-    if (device.is_cuda() && !device.plan) stream_ = cuda::make_stream(device);
-  }
+Runtime::Runtime(Device device, std::size_t budget, int threads, DType activations)
+    : memory_(device, budget), pool_(threads), activations_(activations) {
+  require<Error>(activations == DType::f32 ||
+                     (device.is_cuda() && (activations == DType::f16 || activations == DType::bf16)),
+                 device.to_string(), ": activations cannot be ", name_of(activations));
 }
 
 Op::Op(const Context& c, std::string_view name, Cost cost)

@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "engine/core/cuda_device.h"
 #include "engine/core/memory.h"
 #include "engine/core/parallel.h"
 #include "engine/core/philox.h"
@@ -45,19 +44,23 @@ class CostMeter {
 // A device with its memory and threads. Lives longer than every Tensor made from it.
 class Runtime {
  public:
-  explicit Runtime(Device device, std::size_t budget = Memory::kUnlimited, int threads = 0);
+  // `activations` is the type of what flows through a model: f32 on a CPU, f16 or bf16 on CUDA. Throws Error
+  // for another one.
+  explicit Runtime(Device device, std::size_t budget = Memory::kUnlimited, int threads = 0,
+                   DType activations = DType::f32);
 
   Device device() const { return memory_.device(); }
   Memory& memory() { return memory_; }
   ThreadPool& pool() { return pool_; }
   CostMeter& cost() { return cost_; }
-  CudaStream cuda_stream() const { return stream_.get(); }
+  CudaStream cuda_stream() const { return memory_.cuda_stream(); }
+  DType activations() const { return activations_; }
 
  private:
   Memory memory_;
   ThreadPool pool_;
   CostMeter cost_;
-  std::shared_ptr<CUstream_st> stream_;  // null on a CPU and on a plan device
+  DType activations_;
 };
 
 class Context {
@@ -73,8 +76,10 @@ class Context {
   CudaStream cuda_stream() const { return runtime_->cuda_stream(); }
   Runtime& runtime() const { return *runtime_; }
 
-  // Fresh tensors; contents are not initialised.
-  Tensor empty(Shape shape, std::string name, DType dtype = DType::f32) const {
+  DType activations() const { return runtime_->activations(); }
+  // Fresh tensors; contents are not initialised. Without a type: of the type of activations.
+  Tensor empty(Shape shape, std::string name) const { return empty(shape, std::move(name), activations()); }
+  Tensor empty(Shape shape, std::string name, DType dtype) const {
     return {memory(), shape, dtype, Account::activations, std::move(name)};
   }
   Tensor like(const Tensor& t, std::string name) const {
@@ -96,6 +101,9 @@ class Context {
   std::uint32_t first_sample =
       0;                  // ordinal, within the optimizer step, of the first sample of this micro-batch
   bool training = false;  // dropouts are active
+  // What a loss's gradient is multiplied by, so that small gradients survive in fp16; the optimizer takes it
+  // out again. A power of two.
+  float loss_scale = 1;
 
   RandomStream random(std::uint32_t purpose, std::uint32_t sample) const {
     return {seed, purpose, step, first_sample + sample};

@@ -35,11 +35,15 @@ class DeviceBacking final : public Backing {
 
 }  // namespace
 
-std::unique_ptr<Backing> make_backing(Device device, std::size_t capacity) {
+std::size_t free_memory(Device device) {
   check(cudaSetDevice(device.index), device.to_string());
   std::size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "free memory");
-  return std::make_unique<DeviceBacking>(device, std::min(capacity, free / 10 * 9));
+  return free;
+}
+
+std::unique_ptr<Backing> make_backing(Device device, std::size_t capacity) {
+  return std::make_unique<DeviceBacking>(device, std::min(capacity, free_memory(device) / 10 * 9));
 }
 
 std::shared_ptr<CUstream_st> make_stream(Device device) {

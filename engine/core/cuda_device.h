@@ -6,13 +6,7 @@
 
 #include "engine/core/memory.h"
 
-struct CUstream_st;
-
-namespace rankine {
-
-using CudaStream = CUstream_st*;  // cudaStream_t
-
-namespace cuda {
+namespace rankine::cuda {
 
 // Device memory of one fixed size; kUnlimited is nine tenths of what is free now.
 std::unique_ptr<Backing> make_backing(Device device, std::size_t capacity);
@@ -26,6 +20,6 @@ void copy_bytes(CudaStream stream, void* to, const void* from, std::size_t bytes
 void synchronize(CudaStream stream);
 
 int device_count();  // 0 without a driver
+std::size_t free_memory(Device device);
 
-}  // namespace cuda
-}  // namespace rankine
+}  // namespace rankine::cuda

@@ -6,7 +6,11 @@
 #include <cstdint>
 #include <string>
 
+struct CUstream_st;
+
 namespace rankine {
+
+using CudaStream = CUstream_st*;  // cudaStream_t, named without CUDA's headers
 
 // True in a build that contains the CUDA kernels.
 namespace build {
@@ -14,6 +18,12 @@ namespace build {
 inline constexpr bool cuda = true;
 #else
 inline constexpr bool cuda = false;
+#endif
+// Its CUDA is kernels/emulator: for tests.
+#ifdef RANKINE_EMULATED
+inline constexpr bool emulated = true;
+#else
+inline constexpr bool emulated = false;
 #endif
 }  // namespace build
 

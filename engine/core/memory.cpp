@@ -134,6 +134,7 @@ Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(bud
     backing_ = make_cpu_backing(budget);
   } else if constexpr (build::cuda) {
     backing_ = cuda::make_backing(device, budget);
+    stream_ = cuda::make_stream(device);
   } else {
     throw Error("Memory: this build has no CUDA runtime; use device: cpu");
   }

@@ -81,6 +81,7 @@ class Block {
   std::size_t bytes() const { return bytes_; }
   Account account() const { return account_; }
   const std::string& name() const { return name_; }
+  const Memory& memory() const { return memory_; }
 
  private:
   Memory& memory_;
@@ -107,6 +108,8 @@ class Memory {
   std::shared_ptr<Block> adopt(const MappedBytes& mapped, std::size_t bytes, std::string name);
 
   Device device() const { return device_; }
+  // The stream on which this memory's contents change; null on a CPU and on a plan device.
+  CudaStream cuda_stream() const { return stream_.get(); }
   std::size_t budget() const { return budget_; }
   std::size_t held() const { return offsets_.held(); }
   std::size_t held(Account account) const { return held_[static_cast<int>(account)]; }
@@ -127,6 +130,7 @@ class Memory {
   std::size_t budget_;
   OffsetAllocator offsets_;
   std::unique_ptr<Backing> backing_;
+  std::shared_ptr<CUstream_st> stream_;
   std::array<std::size_t, kAccounts> held_{}, at_peak_{};
   std::size_t peak_held_ = 0;
   std::uint64_t allocations_ = 0;

@@ -20,7 +20,10 @@ struct Param {
   Shape shape;
   ParamGroup group;
   Tensor value;  // fp32 master, a view of the arena; undefined until the arena placed it
-  Tensor grad;   // same shape; backward adds to it (+=)
+  Tensor grad;   // same shape, fp32; backward adds to it (+=)
+  // What products read: `value` itself where activations are fp32, else its rounded copy, which the arena
+  // keeps up to date.
+  Tensor working = {};
 };
 
 }  // namespace rankine

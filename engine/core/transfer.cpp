@@ -1,7 +1,10 @@
 #include "engine/core/transfer.h"
 
+#include <algorithm>
 #include <cstring>
+#include <type_traits>
 
+#include "engine/core/cuda_device.h"
 #include "engine/core/error.h"
 
 namespace rankine {
@@ -12,12 +15,14 @@ void check_sizes(std::string_view op, const Tensor& t, std::size_t bytes) {
                       t.defined() ? t.bytes() : 0);
 }
 
-void move(const Context& c, void* to, const void* from, std::size_t bytes) {
+bool planned(const Tensor& t) { return t.storage()->memory().device().plan; }
+
+void move_bytes(const Memory& memory, void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) {
-      cuda::copy_bytes(c.cuda_stream(), to, from, bytes);
-      return cuda::synchronize(c.cuda_stream());
+    if (memory.device().is_cuda()) {
+      cuda::copy_bytes(memory.cuda_stream(), to, from, bytes);
+      return cuda::synchronize(memory.cuda_stream());
     }
   }
   std::memcpy(to, from, bytes);
@@ -25,14 +30,61 @@ void move(const Context& c, void* to, const void* from, std::size_t bytes) {
 
 }  // namespace
 
-void upload(const Context& c, Tensor& to, std::span<const std::byte> from) {
+void upload(Tensor& to, std::span<const std::byte> from) {
   check_sizes("upload", to, from.size());
-  if (!c.planning()) move(c, to.raw(), from.data(), from.size());
+  if (!planned(to)) move_bytes(to.storage()->memory(), to.raw(), from.data(), from.size());
 }
 
-void download(const Context& c, std::span<std::byte> to, const Tensor& from) {
+void download(std::span<std::byte> to, const Tensor& from) {
   check_sizes("download", from, to.size());
-  if (!c.planning()) move(c, to.data(), from.raw(), to.size());
+  if (!planned(from)) move_bytes(from.storage()->memory(), to.data(), from.raw(), to.size());
+}
+
+std::vector<float> floats_of(const Tensor& t) {
+  if (planned(t)) return {};
+  std::vector<float> values(static_cast<std::size_t>(t.numel()));
+  visit_float("floats_of", t.dtype(), [&]<class T>() {
+    if constexpr (std::is_same_v<T, float>) {
+      download(std::as_writable_bytes(std::span(values)), t);
+    } else {
+      std::vector<T> stored(values.size());
+      download(std::as_writable_bytes(std::span(stored)), t);
+      std::transform(stored.begin(), stored.end(), values.begin(), [](T x) { return to_float(x); });
+    }
+  });
+  return values;
+}
+
+void set_floats(Tensor& to, std::span<const float> values) {
+  if (planned(to)) return;
+  visit_float("set_floats", to.dtype(), [&]<class T>() {
+    if constexpr (std::is_same_v<T, float>) {
+      upload(to, std::as_bytes(values));
+    } else {
+      std::vector<T> stored(values.size());
+      std::transform(values.begin(), values.end(), stored.begin(), [](float x) {
+        if constexpr (std::is_same_v<T, Half>)
+          return to_half(x);
+        else
+          return to_bfloat16(x);
+      });
+      upload(to, std::as_bytes(std::span<const T>(stored)));
+    }
+  });
+}
+
+std::vector<std::int32_t> ints_of(const Tensor& t) {
+  if (planned(t)) return {};
+  require<ShapeError>(t.dtype() == DType::i32, "ints_of: got ", name_of(t.dtype()));
+  std::vector<std::int32_t> values(static_cast<std::size_t>(t.numel()));
+  download(std::as_writable_bytes(std::span(values)), t);
+  return values;
+}
+
+void set_ints(Tensor& to, std::span<const std::int32_t> values) {
+  if (planned(to)) return;
+  require<ShapeError>(to.dtype() == DType::i32, "set_ints: got ", name_of(to.dtype()));
+  upload(to, std::as_bytes(values));
 }
 
 }  // namespace rankine

@@ -1,14 +1,23 @@
-// Bytes between the host and a tensor of any device. Both calls return when the bytes are there; on a plan
-// device they do nothing. Throw ShapeError when the sizes differ.
+// Bytes between the host and a tensor, wherever it lives. On CUDA a call waits for the work that its memory's
+// stream has queued, and returns when the bytes are there. On a plan device nothing is moved and values come
+// back empty. All throw ShapeError when sizes or types do not match.
 #pragma once
 
 #include <span>
+#include <vector>
 
-#include "engine/core/context.h"
+#include "engine/core/tensor.h"
 
 namespace rankine {
 
-void upload(const Context& c, Tensor& to, std::span<const std::byte> from);
-void download(const Context& c, std::span<std::byte> to, const Tensor& from);
+void upload(Tensor& to, std::span<const std::byte> from);
+void download(std::span<std::byte> to, const Tensor& from);
+
+// The elements of an f32, f16 or bf16 tensor as fp32 (none on a plan device), and back, rounded to its type.
+std::vector<float> floats_of(const Tensor& t);
+void set_floats(Tensor& to, std::span<const float> values);
+// The same for i32.
+std::vector<std::int32_t> ints_of(const Tensor& t);
+void set_ints(Tensor& to, std::span<const std::int32_t> values);
 
 }  // namespace rankine

@@ -41,6 +41,7 @@ void Ema::swap(const Context& c, ParamArena& arena) {
     copy(c, value, average);
     copy(c, average, held);
   }
+  arena.refresh(c);
 }
 
 }  // namespace rankine

@@ -30,15 +30,22 @@ ParamArena::ParamArena(const Context& c, std::vector<Param*> params) : params_(s
   }
   value_ = Tensor(c.memory(), {total}, DType::f32, Account::adapters, "parameters");
   grad_ = Tensor(c.memory(), {total}, DType::f32, Account::adapters, "gradients");
+  if (c.activations() != DType::f32)
+    working_ = Tensor(c.memory(), {total}, c.activations(), Account::adapters, "working parameters");
   std::int64_t at = 0;
   for (Param* p : params_) {
     p->value = value_.flat(at, p->shape);
     p->grad = grad_.flat(at, p->shape);
+    p->working = (working_.defined() ? working_ : value_).flat(at, p->shape);
     at += p->shape.numel();
   }
 }
 
 void ParamArena::zero_grad(const Context& c) { fill(c, grad_, 0.0F); }
+
+void ParamArena::refresh(const Context& c) {
+  if (working_.defined()) copy(c, working_, value_);
+}
 
 std::string ParamArena::layout() const {
   std::string text;

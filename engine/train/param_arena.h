@@ -5,7 +5,7 @@
 // parameter i is the first one of parameter i+1. So neighbouring matrices with equal columns can be read as
 // one stacked matrix, param.value.flat(...) of the whole.
 //
-// Memory: values and gradients count under Account::adapters.
+// Memory: values, gradients and the rounded copy (fp16, bf16) count under Account::adapters.
 #pragma once
 
 #include <string>
@@ -42,6 +42,9 @@ class ParamArena {
   const std::vector<Range>& ranges() const { return ranges_; }
 
   void zero_grad(const Context& c);
+  // Rounds the values into what products read; after every change of the values. Nothing to do where
+  // activations are fp32.
+  void refresh(const Context& c);
 
   // "name shape" of every parameter, one per line: what a checkpoint's layout is compared by.
   std::string layout() const;
@@ -50,6 +53,7 @@ class ParamArena {
   std::vector<Param*> params_;
   std::vector<Range> ranges_;
   Tensor value_, grad_;
+  Tensor working_;  // of the type of activations; undefined where that is fp32
 };
 
 }  // namespace rankine

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "engine/core/transfer.h"
 #include "engine/train/facts.h"
 #include "io/files/sha256.h"
 #include "io/formats/safetensors.h"
@@ -30,14 +31,17 @@ void load_tensor(const SafetensorsFile& file, NamedTensor to) {
   require<DataError>(info.dtype == FileDType::f32 && info.numel() == to.tensor.numel(), file.describe(),
                      ": tensor ", to.name, " must hold ", to.tensor.numel(), " F32 numbers, it holds ",
                      info.numel(), " of ", name_of(info.dtype));
-  read_as_float(info, to.tensor.span<float>());
+  std::vector<float> values(static_cast<std::size_t>(info.numel()));
+  read_as_float(info, values);
+  set_floats(to.tensor, values);
 }
 
 }  // namespace
 
 TrainState::TrainState(Context& c, Task& task, const AdamWOptions& adamw, double ema_decay)
-    : arena_(c, task.params()), ema_decay_(ema_decay) {
+    : arena_(c, task.params()), loss_scale_(c.activations()), ema_decay_(ema_decay) {
   task.init_params(c);
+  arena_.refresh(c);
   arena_.zero_grad(c);
   optimizer_ = std::make_unique<AdamW>(c, arena_, adamw);
   if (ema_decay_ != 0) ema_.emplace(c, arena_, ema_decay_);
@@ -48,21 +52,26 @@ UpdateReport TrainState::update(Context& c, Task& task, double learning_rate, do
   c.step = static_cast<std::uint32_t>(counters_.step);
   c.first_sample = 0;
   c.training = true;
+  c.loss_scale = static_cast<float>(loss_scale_.value());
   arena_.zero_grad(c);
   report.stats = task.train_step(c, counters_.step);
   c.training = false;
-  report.gradient = check_gradient(c, arena_, max_grad_norm);
+  c.loss_scale = 1;
+  report.gradient = check_gradient(c, arena_, max_grad_norm, loss_scale_.value());
   report.skipped = !report.gradient.finite || !std::isfinite(report.stats.loss);
   ++counters_.step;
   counters_.epoch = report.stats.epoch;
+  // A scale that was too high is no sign of divergence: it has been lowered, and the next steps will show.
+  const bool scale_lowered = loss_scale_.update(report.gradient.finite);
   if (report.skipped) {
     ++counters_.skipped;
-    ++counters_.bad_streak;
+    if (!scale_lowered) ++counters_.bad_streak;
     return report;
   }
   counters_.bad_streak = 0;
   report.learning_rate = learning_rate;
   optimizer_->step(c, arena_, learning_rate, report.gradient.scale);
+  arena_.refresh(c);
   if (ema_) ema_->update(c, arena_);
   return report;
 }
@@ -83,26 +92,30 @@ std::vector<NamedTensor> TrainState::tensors() {
 void TrainState::save(const std::filesystem::path& file) {
   std::vector<TensorToWrite> out;
   for (const NamedTensor& t : tensors()) {
-    out.push_back(tensor_to_write(t.name, {t.tensor.numel()}, t.tensor.span<float>(), FileDType::f32));
+    out.push_back(tensor_to_write(t.name, {t.tensor.numel()}, floats_of(t.tensor), FileDType::f32));
   }
   write_safetensors(file, std::move(out),
                     {{"step", std::to_string(counters_.step)},
                      {"skipped", std::to_string(counters_.skipped)},
                      {"bad_streak", std::to_string(counters_.bad_streak)},
                      {"epoch", exact(counters_.epoch)},
+                     {"loss_scale", exact(loss_scale_.value())},
+                     {"clean_steps", std::to_string(loss_scale_.clean_steps())},
                      {"updates", std::to_string(optimizer_->updates())},
                      {"ema_updates", std::to_string(ema_ ? ema_->updates() : 0)}});
 }
 
-void TrainState::load(const std::filesystem::path& path) {
+void TrainState::load(const Context& c, const std::filesystem::path& path) {
   const SafetensorsFile file(path);
   counters_.step = counter<std::int64_t>(file, "step");
   counters_.skipped = counter<std::int64_t>(file, "skipped");
   counters_.bad_streak = counter<std::int64_t>(file, "bad_streak");
   counters_.epoch = counter<double>(file, "epoch");
+  loss_scale_.restore(counter<double>(file, "loss_scale"), counter<std::int64_t>(file, "clean_steps"));
   optimizer_->set_updates(counter<std::int64_t>(file, "updates"));
   if (ema_) ema_->set_updates(counter<std::int64_t>(file, "ema_updates"));
   for (NamedTensor& t : tensors()) load_tensor(file, std::move(t));
+  arena_.refresh(c);
 }
 
 }  // namespace rankine

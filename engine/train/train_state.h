@@ -10,6 +10,7 @@
 #include "engine/train/adamw.h"
 #include "engine/train/clip.h"
 #include "engine/train/ema.h"
+#include "engine/train/loss_scale.h"
 #include "engine/train/task.h"
 
 namespace rankine {
@@ -54,7 +55,7 @@ class TrainState {
   // naming the file when a tensor or counter is missing or has another size, and then leaves the state
   // half-loaded.
   void save(const std::filesystem::path& file);
-  void load(const std::filesystem::path& file);
+  void load(const Context& c, const std::filesystem::path& file);
 
  private:
   std::vector<NamedTensor> tensors();
@@ -62,6 +63,7 @@ class TrainState {
   ParamArena arena_;
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<Ema> ema_;
+  LossScale loss_scale_;
   double ema_decay_;
   TrainCounters counters_;
 };

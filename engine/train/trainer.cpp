@@ -45,7 +45,7 @@ void Trainer::take_up(const Checkpoint& checkpoint) {
   require_same_run(checkpoint, fingerprint_);
   require<DataError>(checkpoint.commit.step <= options_.max_steps, checkpoint.folder.string(), ": has ",
                      checkpoint.commit.step, " steps, but this run ends after ", options_.max_steps);
-  state_.load(checkpoint.folder / CheckpointStore::kStateFile);
+  state_.load(c_, checkpoint.folder / CheckpointStore::kStateFile);
   require<DataError>(step() == checkpoint.commit.step, checkpoint.folder.string(), ": commit.json says step ",
                      checkpoint.commit.step, ", ", CheckpointStore::kStateFile, " says ", step());
   resumed_from_ = result_.checkpoint = checkpoint.folder;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "kernels/embedding/embedding.h"
 #include "models/nn/trained.h"
@@ -26,9 +27,9 @@ void Decoder::visit(ModelVisitor& v) {
 
 Tensor Decoder::angles(const Context& c, const Tensor& positions) {
   const auto half = static_cast<std::int64_t>(inv_freq_.size());
-  Tensor inv = c.empty({half}, "inverse frequencies");
-  if (!c.planning()) std::copy(inv_freq_.begin(), inv_freq_.end(), inv.data<float>());
-  Tensor table = c.empty({positions.numel(), 2 * half}, "rotary angles");
+  Tensor inv = c.empty({half}, "inverse frequencies", DType::f32);
+  set_floats(inv, inv_freq_);
+  Tensor table = c.empty({positions.numel(), 2 * half}, "rotary angles", DType::f32);
   rope_table(c, table, positions.reshape({positions.numel()}), inv, attention_factor_);
   return table;
 }

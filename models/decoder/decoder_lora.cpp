@@ -103,7 +103,7 @@ void DecoderLora::init(const Context& c, std::uint64_t seed) {
 }
 
 void DecoderLora::allocate(const Context& c) {
-  for (Param* p : params()) p->value = Tensor(c.memory(), p->shape, DType::f32, Account::adapters, p->name);
+  for (Param* p : params()) place(c, *p);
 }
 
 void DecoderLora::set_strength(float strength) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/core/transfer.h"
+
 namespace rankine {
 namespace {
 
@@ -74,18 +76,20 @@ DecoderInput sequence_input(const Context& c, const DecoderConfig& k, std::span<
   if (k.sliding_window > 0 || (two_positions && begin == 0))
     in.visible = c.empty({1, rows, 2}, "visible", DType::i32);
   if (c.planning()) return in;
-  std::copy(ids.begin(), ids.end(), in.ids.data<std::int32_t>());
+  std::vector<std::int32_t> positions, blocks, visible;
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t row = begin + i;
     const bool behind = two_positions && row >= prefix;  // the place of <sop> and after
-    in.positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(behind ? std::max(0, prefix - 1) : row);
-    if (two_positions)
-      in.block_positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(behind ? row - prefix + 1 : 0);
-    if (!in.visible.defined()) continue;
-    in.visible.data<std::int32_t>()[2 * i] = static_cast<std::int32_t>(first_visible(k, row));
-    in.visible.data<std::int32_t>()[2 * i + 1] =
-        static_cast<std::int32_t>(two_positions ? std::max<std::int64_t>(prefix, row + 1) : row + 1);
+    positions.push_back(static_cast<std::int32_t>(behind ? std::max(0, prefix - 1) : row));
+    blocks.push_back(static_cast<std::int32_t>(behind ? row - prefix + 1 : 0));
+    visible.push_back(static_cast<std::int32_t>(first_visible(k, row)));
+    visible.push_back(
+        static_cast<std::int32_t>(two_positions ? std::max<std::int64_t>(prefix, row + 1) : row + 1));
   }
+  set_ints(in.ids, ids);
+  set_ints(in.positions, positions);
+  if (two_positions) set_ints(in.block_positions, blocks);
+  if (in.visible.defined()) set_ints(in.visible, visible);
   return in;
 }
 
@@ -117,7 +121,7 @@ Generated generate(const Context& c, Decoder& model, const GenerateRequest& r,
     const Tensor last = hidden.reshape({hidden.dim(1), k.width}).slice(hidden.dim(1) - 1, hidden.dim(1));
     const Tensor logits = model.head().logits(quiet, last);
     if (c.planning()) return out;
-    token = sample_token(logits.span<float>(), r.sampling, static_cast<std::uint32_t>(made));
+    token = sample_token(floats_of(logits), r.sampling, static_cast<std::uint32_t>(made));
     if (std::find(r.stops.begin(), r.stops.end(), token) != r.stops.end()) {
       out.reason = StopReason::stop_token;
       return out;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
@@ -69,14 +70,12 @@ LmLoss LmHead::chunk_loss(const Context& c, const Tensor& rows, const LmTargets&
   const Tensor n = normed(c, rows);
   Tensor logits = project(c, n);
   const std::int64_t count = rows.dim(0);
-  Tensor loss = c.empty({count}, "token loss"), correct = c.empty({count}, "correct", DType::i32);
+  Tensor loss = c.empty({count}, "token loss", DType::f32), correct = c.empty({count}, "correct", DType::i32);
   Tensor dlogits = drows ? logits : Tensor();
   cross_entropy(c, loss, dlogits, logits, t.targets, t.weights, &correct);
   LmLoss sum;
-  if (!c.planning()) {
-    for (const float l : loss.span<float>()) sum.loss += static_cast<double>(l);
-    for (const std::int32_t hit : correct.span<std::int32_t>()) sum.correct += hit;
-  }
+  for (const float l : floats_of(loss)) sum.loss += static_cast<double>(l);
+  for (const std::int32_t hit : ints_of(correct)) sum.correct += hit;
   if (!drows) return sum;
   const Tensor dn = project_backward(c, dlogits, n);
   const Tensor d = std::visit([&](auto& norm) { return norm.backward(c, dn); }, norm_);
@@ -109,7 +108,8 @@ LmLoss LmHead::loss(const Context& c, const Tensor& hidden, const LmTargets& t, 
 Tensor LmHead::row_losses(const Context& c, const Tensor& hidden, const LmTargets& t) {
   const Context quiet = c.without_tape();
   const std::int64_t count = t.rows.dim(0);
-  Tensor rows = c.empty({count, width_}, "rows with a target"), losses = c.empty({count}, "token losses");
+  Tensor rows = c.empty({count, width_}, "rows with a target"),
+         losses = c.empty({count}, "token losses", DType::f32);
   embedding_forward(quiet, rows, hidden.reshape({hidden.rows(), width_}), t.rows);
   for (std::int64_t begin = 0; begin < count; begin += chunk_) {
     const std::int64_t end = std::min(count, begin + chunk_);

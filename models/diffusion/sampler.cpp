@@ -38,8 +38,8 @@ void update(const Context& c, const SamplerStep& step, Tensor& x, Buffers& b) {
 Tensor initial_noise(const Context& c, const Shape& shape, const SampleSpec& spec) {
   require<ShapeError>(shape.rank() >= 2, "initial_noise: expected a batch of latents (N, ..., C), got ",
                       shape);
-  Tensor noise = c.empty(shape, "initial noise");
-  fill_noise(c, noise, spec, purpose("initial noise"), 0);
+  Tensor noise = c.empty(shape, "initial noise", DType::f32);
+  fill_noise(c, noise, spec, purpose("initial noise", DType::f32), 0);
   return noise;
 }
 

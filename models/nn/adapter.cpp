@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/core/transfer.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/random/random.h"
@@ -63,6 +64,14 @@ std::vector<Param*> LoraSet::params() {
   return all;
 }
 
+void LoraSet::set_factors(LoraMember& m, std::span<const float> down, std::span<const float> up) {
+  for (const Tensor& all : {down_.value, down_.working}) {
+    Tensor rows = all.slice(m.first, m.first + m.spec.rank);
+    set_floats(rows, down);
+  }
+  for (Tensor to : {m.up.value, m.up.working}) set_floats(to, up);
+}
+
 void LoraSet::init(const Context& c, std::uint64_t seed, std::span<const Weight> frozen) {
   const float bound = 1.0F / std::sqrt(static_cast<float>(down_.shape.numel() / down_.shape[0]));
   if (pissa()) initial_down_ = Tensor(c.memory(), down_.shape, DType::f32, Account::adapters, "pissa down");
@@ -88,16 +97,26 @@ void LoraSet::init_pissa(const Context& c, std::uint64_t seed, const Tensor& w, 
   Tensor rows = down_value(m), initial_rows = initial_down(m);
   if (!c.planning()) {
     const std::int64_t rank = m.spec.rank, in = rows.dim(1), out = m.up.shape[0];
+    std::vector<float> down(static_cast<std::size_t>(rank * in)), up(static_cast<std::size_t>(out * rank));
     for (std::int64_t r = 0; r < rank; ++r) {
       const double root = std::sqrt(parts.values[r] / static_cast<double>(m.spec.scale()));
       for (std::int64_t k = 0; k < in; ++k)
-        rows.data<float>()[r * in + k] = static_cast<float>(root * parts.right[r * in + k]);
+        down[r * in + k] = static_cast<float>(root * parts.right[r * in + k]);
       for (std::int64_t o = 0; o < out; ++o)
-        m.up.value.data<float>()[o * rank + r] = static_cast<float>(root * parts.left[r * out + o]);
+        up[o * rank + r] = static_cast<float>(root * parts.left[r * out + o]);
     }
+    set_floats(rows, down);
+    set_floats(m.up.value, up);
   }
   copy(c, initial_rows, rows);
   copy(c, m.initial_up, m.up.value);
+}
+
+void place(const Context& c, Param& p) {
+  p.value = Tensor(c.memory(), p.shape, DType::f32, Account::adapters, p.name);
+  p.working = c.activations() == DType::f32
+                  ? p.value
+                  : Tensor(c.memory(), p.shape, c.activations(), Account::adapters, p.name);
 }
 
 bool LoraSet::active(const Context& c) const {
@@ -144,7 +163,7 @@ Tensor LoraSet::initial_middle(const Context& c, const Tensor& x) const {
 }
 
 LowRankTerm LoraSet::term(const Tensor& s, const LoraMember& m) const {
-  return {s, m.first, m.up.value, strength_ * m.spec.scale()};
+  return {s, m.first, m.up.working, strength_ * m.spec.scale()};
 }
 
 void LoraSet::append_terms(std::vector<LowRankTerm>& terms, const Tensor& s, int output) const {
@@ -170,7 +189,7 @@ Tensor LoraSet::inverse_norm(const Context& c, const Tensor& w, LoraMember& m) c
 }
 
 Tensor LoraSet::dora_factor(const Context& c, const Tensor& w, LoraMember& m) const {
-  Tensor factor = c.empty(m.magnitude.shape, "dora factor");
+  Tensor factor = c.empty(m.magnitude.shape, "dora factor", DType::f32);
   copy(c, factor, m.magnitude.value);
   if (strength_ != 1) lerp(c, factor, m.norm.base(c, w), 1 - strength_);
   multiply(c, factor, factor, inverse_norm(c, w, m));

@@ -87,6 +87,8 @@ class LoraSet {
   Tensor initial_down(const LoraMember& m) const {
     return initial_down_.slice(m.first, m.first + m.spec.rank);
   }
+  // Writes a member's down (r, in) and up (out, r), in memory's order.
+  void set_factors(LoraMember& m, std::span<const float> down, std::span<const float> up);
   std::vector<Param*> params();
 
   // A function of seed, member name and, for DoRA and PiSSA, the frozen weights, one per output of the layer:
@@ -132,6 +134,9 @@ class LoraSet {
   float strength_ = 1;
   Tensor initial_down_;  // PiSSA: (R, in)
 };
+
+// Memory of a parameter that is used and not trained: a value and what products read, no gradient.
+void place(const Context& c, Param& p);
 
 using LoraSets = std::vector<std::unique_ptr<LoraSet>>;
 

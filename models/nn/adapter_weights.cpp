@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "engine/core/transfer.h"
+
 namespace rankine {
 namespace {
 
-AdapterMatrix matrix_of(const Tensor& t) {
-  return {t.dim(0), t.dim(1), {t.data<float>(), t.data<float>() + t.numel()}};
-}
+AdapterMatrix matrix_of(const Tensor& t) { return {t.dim(0), t.dim(1), floats_of(t)}; }
 
 // [left, -right] of equal height.
 AdapterMatrix side_by_side(const AdapterMatrix& left, const AdapterMatrix& right) {
@@ -31,8 +31,7 @@ AdapterWeights adapter_weights(const LoraSet& set, const LoraMember& m, std::str
     w.a.values.insert(w.a.values.end(), initial.values.begin(), initial.values.end());
     w.b = side_by_side(w.b, matrix_of(m.initial_up));
   }
-  if (m.spec.dora)
-    w.magnitude.assign(m.magnitude.value.data<float>(), m.magnitude.value.data<float>() + w.b.rows);
+  if (m.spec.dora) w.magnitude = floats_of(m.magnitude.value);
   return w;
 }
 
@@ -40,7 +39,7 @@ void set_adapter_weights(LoraSet& set, LoraMember& m, const AdapterWeights& w) {
   require<DataError>(!set.pissa(), "adapter: ", m.name,
                      " is to train with PiSSA, which starts from the weights; ",
                      "an adapter from a file continues as plain LoRA");
-  Tensor down = set.down_value(m), &up = m.up.value;
+  const Tensor down = set.down_value(m), &up = m.up.value;
   require<DataError>(
       w.a.rows == down.dim(0) && w.a.cols == down.dim(1) && w.b.rows == up.dim(0) && w.b.cols == up.dim(1),
       "adapter: ", w.module, " is ", w.b.rows, "x", w.b.cols, " by ", w.a.rows, "x", w.a.cols,
@@ -48,10 +47,10 @@ void set_adapter_weights(LoraSet& set, LoraMember& m, const AdapterWeights& w) {
   require<DataError>(w.magnitude.empty() != m.spec.dora, "adapter: ", w.module,
                      m.spec.dora ? " has no magnitude (DoRA)" : " has a magnitude: it is a DoRA");
   const float ratio = w.scale / m.spec.scale();
-  std::copy(w.a.values.begin(), w.a.values.end(), down.data<float>());
-  std::transform(w.b.values.begin(), w.b.values.end(), up.data<float>(),
-                 [ratio](float x) { return x * ratio; });
-  std::copy(w.magnitude.begin(), w.magnitude.end(), m.spec.dora ? m.magnitude.value.data<float>() : nullptr);
+  std::vector<float> scaled(w.b.values);
+  for (float& x : scaled) x *= ratio;
+  set.set_factors(m, w.a.values, scaled);
+  if (m.spec.dora) set_floats(m.magnitude.value, w.magnitude);
 }
 
 }  // namespace rankine

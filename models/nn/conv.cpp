@@ -34,7 +34,7 @@ Tensor Conv2d::forward(const Context& c, const Tensor& x) {
   std::vector<Tensor> middles;
   for (LoraSet* set : active_sets(c)) {
     Tensor s = c.empty(y.shape().with_dim(-1, set->total_rank()), "lora middle");
-    conv2d_forward(c, s, x, set->down().value, {}, window_);
+    conv2d_forward(c, s, x, set->down().working, {}, window_);
     set->apply_dropout(c, s);
     std::vector<LowRankTerm> terms;
     set->append_terms(terms, s, 0);
@@ -76,7 +76,7 @@ std::optional<Tensor> Conv2d::run_backward(const Context& c, const Tensor& dy, b
   conv2d_adjoint(c, dx, dy, weight_.value(), window_, Write::overwrite);
   const std::vector<LoraSet*> sets = active_sets(c);
   for (std::size_t k = 0; k < sets.size(); ++k) {
-    conv2d_adjoint(c, dx, dmiddles[k], sets[k]->down().value, window_, Write::accumulate);
+    conv2d_adjoint(c, dx, dmiddles[k], sets[k]->down().working, window_, Write::accumulate);
   }
   return dx;
 }

@@ -75,7 +75,7 @@ Tensor FusedSwiglu::backward(const Context& c, const Tensor& dy) {
 Tensor AttentionCore::forward(const Context& c, const Tensor& q, const Tensor& k, const Tensor& v,
                               const Tensor& visible) {
   Tensor o = c.like(q, "attention");
-  Tensor lse = c.empty({q.dim(0), spec.heads, q.dim(1)}, "attention lse");
+  Tensor lse = c.empty({q.dim(0), spec.heads, q.dim(1)}, "attention lse", DType::f32);
   AttentionSpec seen = spec;
   seen.visible = visible;
   attention_forward(c, o, lse, q, k, v, seen);

@@ -81,7 +81,7 @@ std::vector<Tensor> SharedLinear::forward(const Context& c, const Tensor& x) {
   std::vector<Tensor> initial_middles;
   for (LoraSet* set : sets) {
     Tensor s = c.empty(x.shape().with_dim(-1, set->total_rank()), "lora middle");
-    lowrank_middle(c, s, set->dropped_input(c, x), set->down().value);
+    lowrank_middle(c, s, set->dropped_input(c, x), set->down().working);
     set->apply_dropout(c, s);
     saved.middles.push_back(s);
     initial_middles.push_back(set->pissa() ? set->initial_middle(c, x) : Tensor());
@@ -113,7 +113,7 @@ void SharedLinear::weight_gradients(const Context& c, const std::vector<Tensor>&
 // Adds the gradient of m and returns that of the product before its rows were scaled.
 Tensor SharedLinear::dora_backward(const Context& c, const Tensor& dy, int output, const Saved& saved) {
   const std::int64_t features = outputs_[output].features;
-  Tensor product = c.like(dy, "dora dy y"), sums = c.empty({features}, "dora dm");
+  Tensor product = c.like(dy, "dora dy y"), sums = c.empty({features}, "dora dm", DType::f32);
   multiply(c, product, dy, saved.plain[output]);
   fill(c, sums, 0);
   add_column_sums(c, sums, product);
@@ -132,7 +132,7 @@ void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& d
   std::vector<LowRankTerm> terms;
   const std::vector<LoraSet*> sets = active_sets(c);
   for (std::size_t k = 0; k < sets.size(); ++k) {
-    if (!sets[k]->drops_input(c)) terms.push_back({dmiddles[k], 0, sets[k]->down().value, 1.0F});
+    if (!sets[k]->drops_input(c)) terms.push_back({dmiddles[k], 0, sets[k]->down().working, 1.0F});
     if (!sets[k]->pissa()) continue;
     for (const LoraMember& m : sets[k]->members())
       terms.push_back(sets[k]->initial_adjoint(c, dys[m.output], m));
@@ -146,7 +146,7 @@ void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& d
   for (std::size_t k = 0; k < sets.size(); ++k) {
     if (!sets[k]->drops_input(c)) continue;
     Tensor dropped = c.like(dx, "lora dropped dx");
-    linear_adjoint(c, dropped, dmiddles[k], sets[k]->down().value, Write::overwrite);
+    linear_adjoint(c, dropped, dmiddles[k], sets[k]->down().working, Write::overwrite);
     sets[k]->apply_input_dropout(c, dropped, dropped);
     add(c, dx, dx, dropped);
   }

@@ -1,9 +1,9 @@
 #include "models/nn/load.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "engine/core/block_formats.h"
+#include "engine/core/transfer.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/random/random.h"
 
@@ -25,24 +25,26 @@ bool shape_fits(const Weight& w, const WeightOrigin& o, std::vector<std::int64_t
   return found == want;
 }
 
-// Copies `out` rows of elements of `size` bytes from file order to memory order.
-void reorder_conv(const std::byte* from, std::byte* to, const Shape& memory, std::size_t size) {
-  const std::int64_t out = memory[0], k = memory[1], in = memory[3];
+// From file order (out, in, k, k) to memory's (out, k, k, in).
+std::vector<float> reorder_conv(const std::vector<float>& from, const Shape& memory) {
+  const std::int64_t out = memory[0], taps = memory[1] * memory[2], in = memory[3];
+  std::vector<float> to(from.size());
   for (std::int64_t o = 0; o < out; ++o) {
     for (std::int64_t i = 0; i < in; ++i) {
-      for (std::int64_t p = 0; p < k * k; ++p) {
-        std::memcpy(to + ((o * k * k + p) * in + i) * size, from + ((o * in + i) * k * k + p) * size, size);
-      }
+      for (std::int64_t p = 0; p < taps; ++p) to[(o * taps + p) * in + i] = from[(o * in + i) * taps + p];
     }
   }
+  return to;
 }
 
-void transpose(const std::byte* from, std::byte* to, const Shape& memory, std::size_t size) {
+// The transpose of a matrix whose shape in memory is `memory`.
+std::vector<float> transpose(const std::vector<float>& from, const Shape& memory) {
   const std::int64_t rows = memory[0], cols = memory[1];
+  std::vector<float> to(from.size());
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t k = 0; k < cols; ++k)
-      std::memcpy(to + (r * cols + k) * size, from + (k * rows + r) * size, size);
+    for (std::int64_t k = 0; k < cols; ++k) to[r * cols + k] = from[k * rows + r];
   }
+  return to;
 }
 
 }  // namespace
@@ -65,12 +67,14 @@ std::vector<std::int64_t> file_shape(const Weight& w) {
 }
 
 std::vector<float> to_file_order(const Tensor& value, FileLayout layout) {
-  TensorInfo info;
-  info.dtype = file_dtype(value.dtype());
-  info.shape = {value.numel()};
-  info.bytes = {static_cast<const std::byte*>(value.raw()), value.bytes()};
   std::vector<float> memory(static_cast<std::size_t>(value.numel()));
-  read_as_float(info, memory);
+  if (is_block(value.dtype())) {
+    std::vector<std::byte> blocks(value.bytes());
+    download(blocks, value);
+    decode_blocks(value.dtype(), blocks.data(), memory);
+  } else {
+    memory = floats_of(value);
+  }
   if (layout != FileLayout::conv) return memory;
   const std::int64_t rows = value.dim(0), k = value.dim(1) * value.dim(2), in = value.dim(3);
   std::vector<float> out(memory.size());
@@ -90,15 +94,16 @@ DType WeightLoader::dtype_for(const Weight& w, const WeightOrigin& origin, FileD
     const bool as_it_lies = w.layout() != FileLayout::conv && !origin.transposed;
     return as_it_lies && w.shape().cols() % block_of(in_file).elements == 0 ? in_file : DType::f32;
   }
-  if (!options_.quantise || w.shape().rank() != 2) return in_file;
-  const DType wanted = options_.quantise(w).value_or(in_file);
-  return w.shape().cols() % block_of(wanted).elements == 0 ? wanted : in_file;
+  const DType plain = c_.activations() == DType::f32 ? in_file : c_.activations();
+  if (!options_.quantise || w.shape().rank() != 2) return plain;
+  const DType wanted = options_.quantise(w).value_or(plain);
+  return w.shape().cols() % block_of(wanted).elements == 0 ? wanted : plain;
 }
 
 bool WeightLoader::can_map(const Weight& w, const WeightOrigin& origin, const TensorInfo& info,
                            DType dtype) const {
-  if (!options_.mapped || w.kind() != WeightKind::matrix || w.layout() == FileLayout::conv ||
-      origin.transposed)
+  if (!options_.mapped || c_.device().is_cuda() || w.kind() != WeightKind::matrix ||
+      w.layout() == FileLayout::conv || origin.transposed)
     return false;
   if (info.bytes.empty() || memory_dtype(info.dtype) != dtype) return false;
   const std::byte* at = info.bytes.data() + origin.part * bytes_of(dtype, w.shape().numel());
@@ -117,32 +122,22 @@ void WeightLoader::fill_from(Tensor& value, const Weight& w, const WeightOrigin&
   const TensorBytes loaded = source_.load(origin.name);
   TensorInfo info = listed;
   info.bytes = loaded.bytes;
+  const auto count = static_cast<std::size_t>(w.shape().numel());
   const std::size_t bytes = bytes_of(value.dtype(), w.shape().numel());
-  auto* to = static_cast<std::byte*>(value.raw());
-  if (memory_dtype(info.dtype) == value.dtype() && w.layout() != FileLayout::conv && !origin.transposed) {
-    std::memcpy(to, info.bytes.data() + origin.part * bytes, bytes);
-    return;
-  }
-  // In the file's order as raw halves, or decoded to fp32.
-  std::vector<float> decoded;
-  const std::byte* from = nullptr;
-  if (value.dtype() == DType::f32 || is_block(value.dtype())) {
-    decoded.resize(static_cast<std::size_t>(info.numel()));
-    read_as_float(info, decoded);
-    from = reinterpret_cast<const std::byte*>(decoded.data() + origin.part * w.shape().numel());
-  } else {
-    from = info.bytes.data() + origin.part * bytes;
-  }
+  if (memory_dtype(info.dtype) == value.dtype() && w.layout() != FileLayout::conv && !origin.transposed)
+    return upload(value, info.bytes.subspan(origin.part * bytes, bytes));
+  std::vector<float> decoded(static_cast<std::size_t>(info.numel()));
+  read_as_float(info, decoded);
+  std::vector<float> part(decoded.begin() + static_cast<std::ptrdiff_t>(origin.part * count),
+                          decoded.begin() + static_cast<std::ptrdiff_t>((origin.part + 1) * count));
   if (is_block(value.dtype())) {
-    const auto count = static_cast<std::size_t>(w.shape().numel());
-    encode_blocks(value.dtype(), {reinterpret_cast<const float*>(from), count}, to);
-  } else if (w.layout() == FileLayout::conv) {
-    reorder_conv(from, to, w.shape(), size_of(value.dtype()));
-  } else if (origin.transposed) {
-    transpose(from, to, w.shape(), size_of(value.dtype()));
-  } else {
-    std::memcpy(to, from, bytes);
+    std::vector<std::byte> blocks(bytes);
+    encode_blocks(value.dtype(), part, blocks.data());
+    return upload(value, blocks);
   }
+  if (w.layout() == FileLayout::conv) part = reorder_conv(part, w.shape());
+  if (origin.transposed) part = transpose(part, w.shape());
+  set_floats(value, part);
 }
 
 void WeightLoader::weight(Weight& w) {
@@ -164,7 +159,7 @@ void WeightLoader::weight(Weight& w) {
 void WeightInitialiser::weight(Weight& w) {
   const bool matrix = w.kind() == WeightKind::matrix;
   Tensor value(c_.memory(), w.shape(), matrix ? matrices_ : DType::f32, Account::weights, w.path());
-  Tensor wide = value.dtype() == DType::f32 ? value : c_.empty(w.shape(), "initial weight");
+  Tensor wide = value.dtype() == DType::f32 ? value : c_.empty(w.shape(), "initial weight", DType::f32);
   const bool gain = !matrix && w.path().ends_with(".weight") && w.shape().rank() == 1;
   if (is_zero_(w.path())) {
     fill(c_, wide, 0);

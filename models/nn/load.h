@@ -28,8 +28,9 @@ struct LoadOptions {
 };
 
 // Gives every weight of `model` its value. Matrices stay in the file's float or block type (f64 and 8-bit
-// floats become f32); vectors become fp32. On a plan device memory is accounted and nothing is read. Throws
-// DataError naming file, tensor, expected and found shape.
+// floats become f32), but float ones become the type of activations on CUDA; vectors become fp32. On a plan
+// device memory is accounted and nothing is read. Throws DataError naming file, tensor, expected and found
+// shape.
 template <class Model>
 void load_weights(const Context& c, Model& model, const TensorSource& source, const Naming& naming,
                   const LoadOptions& options = {});

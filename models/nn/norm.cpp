@@ -17,7 +17,7 @@ void LayerNorm::visit(ModelVisitor& v) {
 
 Tensor LayerNorm::forward(const Context& c, const Tensor& x) {
   Tensor y = c.like(x, path_);
-  Tensor stats = c.empty({x.rows(), 2}, "layer norm statistics");
+  Tensor stats = c.empty({x.rows(), 2}, "layer norm statistics", DType::f32);
   layer_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), eps_);
   save(c, this, path_, Saved{x, stats});
   return y;
@@ -42,7 +42,7 @@ void RmsNorm::visit(ModelVisitor& v) { v.weight(gain_); }
 Tensor RmsNorm::forward(const Context& c, const Tensor& x) {
   const Tensor rows = x.reshape(rows_of(x));
   Tensor y = c.like(rows, path_);
-  Tensor rstd = c.empty({rows.dim(0)}, "rms norm statistics");
+  Tensor rstd = c.empty({rows.dim(0)}, "rms norm statistics", DType::f32);
   rms_norm_forward(c, y, rstd, rows, gain_.value(), eps_);
   save(c, this, path_, Saved{rows, rstd});
   return y.reshape(x.shape());
@@ -70,7 +70,7 @@ void GroupNorm::visit(ModelVisitor& v) {
 
 Tensor GroupNorm::forward(const Context& c, const Tensor& x) {
   Tensor y = c.like(x, path_);
-  Tensor stats = c.empty({x.dim(0), spec_.groups, 2}, "group norm statistics");
+  Tensor stats = c.empty({x.dim(0), spec_.groups, 2}, "group norm statistics", DType::f32);
   group_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), spec_);
   save(c, this, path_, Saved{x, stats});
   return y;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/core/transfer.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/random/random.h"
 
@@ -23,13 +24,12 @@ double dot(const double* a, const double* b, std::int64_t n) {
   return sum;
 }
 
-Rows rows_of(const Tensor& t) {
-  return {t.dim(0), t.dim(1), std::vector<double>(t.data<float>(), t.data<float>() + t.numel())};
-}
+std::vector<double> as_doubles(const std::vector<float>& x) { return {x.begin(), x.end()}; }
+
+Rows rows_of(const Tensor& t) { return {t.dim(0), t.dim(1), as_doubles(floats_of(t))}; }
 
 void store(const Rows& rows, Tensor& t) {
-  std::transform(rows.values.begin(), rows.values.end(), t.data<float>(),
-                 [](double x) { return static_cast<float>(x); });
+  set_floats(t, std::vector<float>(rows.values.begin(), rows.values.end()));
 }
 
 // Gram-Schmidt, twice over each row: once loses orthogonality where rows are nearly dependent. A row that is
@@ -110,7 +110,8 @@ PrincipalParts principal_parts(const Context& c, const Tensor& w, const Principa
                        " must be in [1, ", most, "], the directions of ", w.shape(), ", got ", options.rank);
   // A few directions more than asked for let those at the edge settle.
   const std::int64_t count = std::min<std::int64_t>(most, options.rank + std::max(8, options.rank / 2));
-  Tensor q = c.workspace({count, in}, "pissa right"), y = c.workspace({count, out}, "pissa left");
+  Tensor q = c.workspace({count, in}, "pissa right", c.activations()),
+         y = c.workspace({count, out}, "pissa left", c.activations());
   fill_normal(c, q, RandomStream{options.seed, purpose(options.name), 0, 0});
   for (int i = 0; i < options.iterations; ++i) {
     linear_forward(c, y, q, w, {});

@@ -37,12 +37,17 @@ class Weight {
   WeightKind kind() const { return kind_; }
   FileLayout layout() const { return layout_; }
 
-  const Tensor& value() const { return trained() ? param_.value : value_; }
+  // What layers compute with: products read a trained matrix in the type of activations, gains and biases are
+  // fp32.
+  const Tensor& value() const {
+    if (!trained()) return value_;
+    return kind_ == WeightKind::matrix ? param_.working : param_.value;
+  }
   void set_value(Tensor value) { value_ = std::move(value); }
 
   // Makes the weight a parameter named by its path; the arena then places it.
   Param& train(ParamGroup group) {
-    param_ = {path_, shape_, group, {}, {}};
+    param_ = {path_, shape_, group, {}, {}, {}};
     trained_ = true;
     return param_;
   }

@@ -119,7 +119,7 @@ void LoraNetwork::init(const Context& c, std::uint64_t seed) {
 }
 
 void LoraNetwork::allocate(const Context& c) {
-  for (Param* p : params()) p->value = Tensor(c.memory(), p->shape, DType::f32, Account::adapters, p->name);
+  for (Param* p : params()) place(c, *p);
 }
 
 void LoraNetwork::set_strength(float strength) {
@@ -140,18 +140,17 @@ std::vector<std::int64_t> up_file_shape(const Tensor& up, FileLayout layout) {
   return {up.dim(0), up.dim(1), 1, 1};
 }
 
-void from_file_order(const std::vector<float>& from, Tensor& to, FileLayout layout) {
-  float* out = to.data<float>();
-  if (layout != FileLayout::conv) {
-    std::copy(from.begin(), from.end(), out);
-    return;
-  }
-  const std::int64_t rows = to.dim(0), k = to.dim(1) * to.dim(2), in = to.dim(3);
+// The numbers of `down` in memory's order.
+std::vector<float> from_file_order(const std::vector<float>& from, const Shape& down, FileLayout layout) {
+  if (layout != FileLayout::conv) return from;
+  std::vector<float> out(from.size());
+  const std::int64_t rows = down[0], k = down[1] * down[2], in = down[3];
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t p = 0; p < k; ++p) {
       for (std::int64_t i = 0; i < in; ++i) out[(r * k + p) * in + i] = from[(r * in + i) * k + p];
     }
   }
+  return out;
 }
 
 }  // namespace
@@ -186,15 +185,14 @@ void LoraNetwork::from_file(const AdapterFile& file) {
       continue;
     }
     taken.insert(it->first);
-    Tensor down = slot.set->down_value(m);
+    const Tensor down = slot.set->down_value(m);
     const AdapterModule& from = *it->second;
     if (from.down.size() != static_cast<std::size_t>(down.numel()) ||
         from.up.size() != static_cast<std::size_t>(m.up.value.numel())) {
       problems += "\n  " + m.name + " has another shape or rank in the file";
       continue;
     }
-    from_file_order(from.down, down, slot.layout);
-    std::copy(from.up.begin(), from.up.end(), m.up.value.data<float>());
+    slot.set->set_factors(m, from_file_order(from.down, down.shape(), slot.layout), from.up);
   }
   for (const auto& [name, module] : by_name) {
     if (!taken.contains(name)) problems += "\n  " + name + " has no place in this model";

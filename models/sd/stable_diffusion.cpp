@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "io/formats/safetensors.h"
 #include "kernels/elementwise/elementwise.h"
@@ -23,12 +24,13 @@ Tensor TextConditioner::token_ids(const Context& c, const std::vector<std::strin
   Tensor ids(c.memory(), {static_cast<std::int64_t>(prompts.size()) * windows, kWindow}, DType::i32,
              Account::activations, "token ids");
   if (c.planning()) return ids;
-  auto* out = ids.data<std::int32_t>();
+  std::vector<std::int32_t> numbers;
   for (const std::string& prompt : prompts) {
     const PromptTokens tokens =
         tokenize_prompt(*tokenizer, prompt, max_tokens, pad < 0 ? tokenizer->eos() : pad);
-    for (const auto& window : tokens.windows) out = std::copy(window.begin(), window.end(), out);
+    for (const auto& window : tokens.windows) numbers.insert(numbers.end(), window.begin(), window.end());
   }
+  set_ints(ids, numbers);
   return ids;
 }
 
@@ -76,14 +78,12 @@ Tensor size_vector(const Context& c, const Tensor& pooled, const std::vector<Siz
   const std::int64_t n = pooled.dim(0);
   require<Error>(static_cast<std::int64_t>(sizes.size()) == n, "text conditioning: ", n, " prompts, ",
                  sizes.size(), " sizes");
-  Tensor numbers = c.empty({n * kSizeNumbers}, "sizes");
-  if (!c.planning()) {
-    float* out = numbers.data<float>();
-    for (const SizeCondition& s : sizes) {
-      for (const float v : {s.original_h, s.original_w, s.crop_top, s.crop_left, s.target_h, s.target_w})
-        *out++ = v;
-    }
-  }
+  Tensor numbers = c.empty({n * kSizeNumbers}, "sizes", DType::f32);
+  std::vector<float> values;
+  for (const SizeCondition& s : sizes)
+    values.insert(values.end(),
+                  {s.original_h, s.original_w, s.crop_top, s.crop_left, s.target_h, s.target_w});
+  set_floats(numbers, values);
   Tensor embedded = c.empty({n * kSizeNumbers, kSizeWidth}, "size embedding");
   timestep_embedding(c, embedded, numbers);
   Tensor vector = c.empty({n, pooled.dim(1) + kSizeNumbers * kSizeWidth}, "vector conditioning");
@@ -210,7 +210,9 @@ class NearIdentity final : public ModelVisitor {
     if (c_.planning()) return;
     const Shape& s = w.shape();  // (out, k, k, in) or (out, in)
     const std::int64_t in = s[-1], taps = s.numel() / s[0] / in;
-    for (std::int64_t o = 0; o < s[0]; ++o) value.data<float>()[(o * taps + taps / 2) * in + o % in] += 1;
+    std::vector<float> numbers = floats_of(value);
+    for (std::int64_t o = 0; o < s[0]; ++o) numbers[(o * taps + taps / 2) * in + o % in] += 1;
+    set_floats(value, numbers);
   }
   const Context& c_;
 };
@@ -289,8 +291,9 @@ void StableDiffusion::save(const std::filesystem::path& path, const SdSaveOption
 }
 
 Tensor StableDiffusion::decode(const Context& c, const Tensor& latents) {
-  Tensor z = c.like(latents, "latents");
-  scale(c, z, latents, 1.0F / checkpoint_.latent_scale);
+  Tensor z = c.empty(latents.shape(), "latents");
+  copy(c, z, latents);
+  scale(c, z, z, 1.0F / checkpoint_.latent_scale);
   return vae.decoder.forward(c.without_tape(), z);
 }
 

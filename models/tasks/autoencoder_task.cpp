@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "io/image/encode.h"
 #include "io/image/grid.h"
@@ -71,11 +72,10 @@ Tensor AutoencoderTask::pictures_of(const Context& c, const MicroBatch& batch) {
     auto it = pictures_.find(key);
     if (it == pictures_.end()) {
       const Tensor one = load_picture(c, data_->samples()[v.sample], v.crop);
-      it = pictures_.emplace(key, std::vector<float>(one.data<float>(), one.data<float>() + one.numel()))
-               .first;
+      it = pictures_.emplace(key, floats_of(one)).first;
     }
     Tensor slot = x.slice(i, i + 1);
-    std::copy(it->second.begin(), it->second.end(), slot.data<float>());
+    set_floats(slot, it->second);
   }
   return x;
 }
@@ -97,7 +97,7 @@ double AutoencoderTask::micro_step(Context& c, const MicroBatch& batch, float sh
   const Tensor y = vae.decoder.forward(recording, z);
 
   std::vector<float> weight(static_cast<std::size_t>(n), share);
-  Tensor loss = c.empty({n}, "reconstruction loss"), kl = c.empty({n}, "kl loss");
+  Tensor loss = c.empty({n}, "reconstruction loss", DType::f32), kl = c.empty({n}, "kl loss", DType::f32);
   Tensor dy = c.like(y, "d pictures");
   const bool mse = config_.objective.loss == config::LossType::mse;
   const Regression kind = mse                                                 ? Regression::mse
@@ -136,7 +136,7 @@ std::optional<double> AutoencoderTask::validate(Context& c) {
     stop().throw_if_set();
     const Tensor x = pictures_of(c, {v});
     const Tensor y = vae.decoder.forward(c, posterior_mean(c, vae.encoder.forward(c, x)));
-    Tensor loss = c.empty({1}, "reconstruction loss"), none;
+    Tensor loss = c.empty({1}, "reconstruction loss", DType::f32), none;
     const float one = 1;
     regression_loss(c, loss, none, y, x, std::span(&one, 1), {});
     total += sum(c, loss);
@@ -154,8 +154,8 @@ std::vector<std::filesystem::path> AutoencoderTask::preview(Context& c, std::int
     const Tensor x = pictures_of(c, {v});
     const Tensor y = vae.decoder.forward(c, posterior_mean(c, vae.encoder.forward(c, x)));
     if (c.planning()) continue;
-    pictures.push_back(from_float_hwc(x.span<float>(), v.crop.w, v.crop.h));
-    pictures.push_back(from_float_hwc(y.span<float>(), v.crop.w, v.crop.h));
+    pictures.push_back(from_float_hwc(floats_of(x), v.crop.w, v.crop.h));
+    pictures.push_back(from_float_hwc(floats_of(y), v.crop.w, v.crop.h));
   }
   if (pictures.empty()) return {};
   std::string number = std::to_string(step);

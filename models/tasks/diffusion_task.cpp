@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/core/transfer.h"
 #include "io/files/sha256.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/loss/loss.h"
@@ -177,13 +178,12 @@ Tensor DiffusionTask::latents_of(const Context& c, const Samples& samples, const
     Tensor moments = c.empty({1, l.h, l.w, 2 * l.c}, "moments");
     Tensor eps = c.empty({1, l.h, l.w, l.c}, "posterior noise");
     fill_normal(c, eps, c.random(purpose("posterior"), static_cast<std::uint32_t>(n)));
-    if (!c.planning()) {
-      float* out = moments.data<float>();
-      for (std::size_t p = 0; p < l.mean.size(); p += l.c) {
-        out = std::copy_n(l.mean.begin() + static_cast<std::ptrdiff_t>(p), l.c, out);
-        out = std::copy_n(l.logvar.begin() + static_cast<std::ptrdiff_t>(p), l.c, out);
-      }
+    std::vector<float> both;
+    for (std::size_t p = 0; p < l.mean.size(); p += l.c) {
+      both.insert(both.end(), l.mean.begin() + p, l.mean.begin() + p + l.c);
+      both.insert(both.end(), l.logvar.begin() + p, l.logvar.begin() + p + l.c);
     }
+    set_floats(moments, both);
     Tensor z = x0.slice(i, i + 1);
     sample_posterior(c, z, moments, eps);
   }
@@ -232,8 +232,8 @@ double DiffusionTask::run(Context& c, const Prepared& p, bool backward) {
   Tape tape;
   const Context recording = backward ? c.with_tape(tape) : c.without_tape();
 
-  Tensor t = c.empty({samples}, "timesteps");
-  if (!c.planning()) std::copy(p.timesteps.begin(), p.timesteps.end(), t.data<float>());
+  Tensor t = c.empty({samples}, "timesteps", DType::f32);
+  set_floats(t, std::vector<float>(p.timesteps.begin(), p.timesteps.end()));
   Tensor x_t = c.like(p.x0, "x_t"), target = c.like(p.x0, "target");
   mix_per_sample(c, x_t, f.signal, p.x0, f.noise, p.noise);
   mix_per_sample(c, target, f.target_x0, p.x0, f.target_eps, p.noise);
@@ -245,15 +245,14 @@ double DiffusionTask::run(Context& c, const Prepared& p, bool backward) {
       sd.unet.forward(recording, {x_t, t, condition.context, condition.vector, text_trains()});
 
   std::vector<float> weight(p.weight);
-  for (std::size_t n = 0; n < weight.size(); ++n) weight[n] *= f.weight[n];
-  Tensor loss = c.empty({samples}, "loss");
+  for (std::size_t n = 0; n < weight.size(); ++n) weight[n] *= f.weight[n] * (backward ? c.loss_scale : 1.0F);
+  Tensor loss = c.empty({samples}, "loss", DType::f32);
   Tensor dpred = backward ? c.like(pred, "d prediction") : Tensor();
   regression_loss(c, loss, dpred, pred, target, weight, regression(config_.objective));
   double sum = 0;
-  if (!c.planning()) {
-    for (const float l : loss.span<float>()) sum += static_cast<double>(l);
-  }
+  for (const float l : floats_of(loss)) sum += static_cast<double>(l);
   if (!backward) return sum;
+  sum /= static_cast<double>(c.loss_scale);
 
   Conditioning d;
   UNetInputGrads grads;

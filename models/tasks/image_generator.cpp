@@ -1,5 +1,6 @@
 #include "models/tasks/image_generator.h"
 
+#include "engine/core/transfer.h"
 #include "io/image/pixels.h"
 #include "kernels/elementwise/elementwise.h"
 
@@ -10,7 +11,9 @@ namespace {
 Denoiser bind_network(const Context& c, StableDiffusion& sd, const Conditioning& condition, StopFlag stop) {
   return [&c, &sd, &condition, stop](const Tensor& x, float timestep, Tensor& out) {
     stop.throw_if_set();
-    UNetInput in{x, c.empty({x.dim(0)}, "timestep"), condition.context, condition.vector};
+    Tensor noisy = c.empty(x.shape(), "noisy latents");
+    copy(c, noisy, x);
+    UNetInput in{noisy, c.empty({x.dim(0)}, "timestep", DType::f32), condition.context, condition.vector};
     fill(c, in.t, timestep);
     copy(c, out, sd.unet.forward(c, in));
   };
@@ -44,7 +47,7 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
   const Tensor latent = run_sampler(c, schedule, spec, noise, guidance ? guided(c, network, r.cfg) : network);
   const Tensor picture = sd.decode(c, latent);
   if (c.planning()) return Image(r.width, r.height);
-  return from_float_hwc(picture.span<float>(), r.width, r.height);
+  return from_float_hwc(floats_of(picture), r.width, r.height);
 }
 
 PngText parameters_text(const PictureRequest& r, const std::string& model, const std::string& extra) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/transfer.h"
 #include "io/files/sha256.h"
 
 namespace rankine {
@@ -43,7 +44,8 @@ CachedLatent LatentStore::encode(const Context& c, const Sample& sample, const C
   out.crop_y = crop.crop_y;
   out.flipped = crop.flip;
   if (c.planning()) return out;
-  const float* row = moments.data<float>();
+  const std::vector<float> values = floats_of(moments);
+  const float* row = values.data();
   for (std::int64_t p = 0; p < moments.rows(); ++p, row += 2 * out.c) {
     out.mean.insert(out.mean.end(), row, row + out.c);
     out.logvar.insert(out.logvar.end(), row + out.c, row + 2 * out.c);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/core/transfer.h"
+
 #include "io/image/decode.h"
 #include "io/image/pixels.h"
 
@@ -9,7 +11,7 @@ namespace rankine {
 namespace {
 
 Tensor empty_picture(const Context& c, const CropPlan& crop) {
-  return {c.memory(), {1, crop.h, crop.w, 3}, DType::f32, Account::data, "picture"};
+  return {c.memory(), {1, crop.h, crop.w, 3}, c.activations(), Account::data, "picture"};
 }
 
 void decode_into(std::span<float> out, const std::filesystem::path& image, const CropPlan& crop) {
@@ -20,15 +22,25 @@ void decode_into(std::span<float> out, const std::filesystem::path& image, const
 
 Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop) {
   Tensor x = empty_picture(c, crop);
-  if (!c.planning()) decode_into(x.span<float>(), sample.image, crop);
+  if (c.planning()) return x;
+  std::vector<float> pixels(static_cast<std::size_t>(x.numel()));
+  decode_into(pixels, sample.image, crop);
+  set_floats(x, pixels);
   return x;
 }
 
 void PictureLoader::ahead(const Context& c, const Sample& sample, const CropPlan& crop) {
-  if (!stream_) stream_.emplace(c.device());
-  Begun b{sample.image, crop, empty_picture(c, crop), {}};
+  if (!stream_) stream_.emplace(c.planning() ? c.device() : Device::cpu());
+  Begun b{sample.image, crop, empty_picture(c, crop), nullptr, {}};
   if (!c.planning()) {
-    stream_->run([out = b.picture.span<float>(), image = b.image, crop] { decode_into(out, image, crop); });
+    std::span<float> out;
+    if (c.device().is_cuda()) {
+      b.pixels = std::make_shared<std::vector<float>>(static_cast<std::size_t>(b.picture.numel()));
+      out = *b.pixels;
+    } else {
+      out = b.picture.span<float>();
+    }
+    stream_->run([out, image = b.image, crop] { decode_into(out, image, crop); });
     b.decoded = stream_->record();
   }
   begun_.push_back(std::move(b));
@@ -38,9 +50,10 @@ Tensor PictureLoader::get(const Context& c, const Sample& sample, const CropPlan
   const auto it = std::find_if(begun_.begin(), begun_.end(),
                                [&](const Begun& b) { return b.image == sample.image && b.crop == crop; });
   if (it == begun_.end()) return load_picture(c, sample, crop);
-  const Begun b = std::move(*it);
+  Begun b = std::move(*it);
   begun_.erase(it);
   b.decoded.synchronize();
+  if (b.pixels) set_floats(b.picture, *b.pixels);
   return b.picture;
 }
 

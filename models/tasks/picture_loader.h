@@ -2,7 +2,9 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "engine/core/context.h"
 #include "engine/core/stream.h"
@@ -31,6 +33,7 @@ class PictureLoader {
     std::filesystem::path image;
     CropPlan crop;
     Tensor picture;
+    std::shared_ptr<std::vector<float>> pixels;  // on CUDA: where it is decoded before it is copied
     Event decoded;
   };
   std::deque<Begun> begun_;

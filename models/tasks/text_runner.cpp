@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 
 namespace rankine {
@@ -11,7 +12,10 @@ namespace {
 template <class T>
 Tensor upload_one(const Context& c, const std::vector<T>& values, Shape shape, const char* name) {
   Tensor t = c.empty(shape, name, dtype_of<T>);
-  if (!c.planning()) std::copy(values.begin(), values.end(), t.data<T>());
+  if constexpr (std::is_same_v<T, float>)
+    set_floats(t, values);
+  else
+    set_ints(t, values);
   return t;
 }
 
@@ -67,7 +71,10 @@ LmLoss TextRunner::run(const Context& c, const Batch& batch, Pass pass) {
 
 LmLoss TextRunner::run(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences,
                        float scale, Pass pass) {
-  return run(c, upload(c, concatenated(rows, sequences), scale), pass);
+  const float gradients = pass == Pass::training ? c.loss_scale : 1.0F;
+  LmLoss loss = run(c, upload(c, concatenated(rows, sequences), scale * gradients), pass);
+  loss.loss /= static_cast<double>(gradients);
+  return loss;
 }
 
 TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop) {

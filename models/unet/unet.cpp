@@ -42,7 +42,7 @@ Tensor UNet::embed_time(const Context& c, const UNetInput& in) {
   e = time_silu_.forward(c, e);
   e = time2_.forward(c, e);
   if (label1_) {
-    check_float("unet", "vector", in.vector, {in.t.dim(0), config_.adm_channels});
+    check_activation(c, "unet", "vector", in.vector, {in.t.dim(0), config_.adm_channels});
     Tensor l = label1_->forward(c, in.vector);
     l = label_silu_.forward(c, l);
     l = label2_->forward(c, l);

@@ -1,0 +1,84 @@
+#include "apps/rankine/device_choice.h"
+
+#include <filesystem>
+
+#include "apps/rankine/machine.h"
+#include "engine/core/cuda_device.h"
+
+namespace rankine::app {
+namespace {
+
+using config::ComputeDtype;
+using config::DeviceChoice;
+
+constexpr double kShareOfAvailable = 0.9;
+
+int cuda_devices() {
+  if constexpr (build::cuda) return cuda::device_count();
+  return 0;
+}
+
+Device cuda_device(int index) {
+  const int devices = cuda_devices();
+  require<ConfigError>(index < devices, "device: cuda:", index, ": ", cuda_state(), "; use cpu");
+  return Device::cuda(index);
+}
+
+DType cuda_type(ComputeDtype dtype) {
+  switch (dtype) {
+    case ComputeDtype::automatic:
+    case ComputeDtype::fp16:
+      return DType::f16;
+    case ComputeDtype::bf16:
+      return DType::bf16;
+    case ComputeDtype::fp32:
+      break;
+  }
+  throw ConfigError("compute_dtype: CUDA computes in fp16 or bf16; use auto, fp16 or bf16");
+}
+
+}  // namespace
+
+ComputeChoice compute_choice(const config::MachineSection& machine) {
+  if (machine.device.kind == DeviceChoice::Kind::cuda)
+    return {cuda_device(machine.device.index), cuda_type(machine.compute_dtype)};
+  require<ConfigError>(
+      machine.compute_dtype == ComputeDtype::automatic || machine.compute_dtype == ComputeDtype::fp32,
+      "compute_dtype: the CPU computes in fp32; use auto or fp32");
+  return {Device::cpu(), DType::f32};
+}
+
+std::size_t memory_budget(const config::MachineSection& machine) {
+  if (machine.memory_budget.bytes != 0) return machine.memory_budget.bytes;
+  const Device device = compute_choice(machine).device;
+  double available = static_cast<double>(available_memory());
+  if constexpr (build::cuda) {
+    if (device.is_cuda()) available = static_cast<double>(cuda::free_memory(device));
+  }
+  return static_cast<std::size_t>(kShareOfAvailable * available);
+}
+
+std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine, std::size_t budget) {
+  const ComputeChoice choice = compute_choice(machine);
+  return std::make_unique<Runtime>(choice.device, budget, static_cast<int>(machine.threads),
+                                   choice.activations);
+}
+
+std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine) {
+  const ComputeChoice choice = compute_choice(machine);
+  return std::make_unique<Runtime>(choice.device.planned(), Memory::kUnlimited,
+                                   static_cast<int>(machine.threads), choice.activations);
+}
+
+std::string cuda_state() {
+  if (!build::cuda)
+    return "not in this build (RANKINE_CUDA was OFF, or no CUDA compiler was found when it was built)";
+  if (build::emulated) return "in this build, emulated on the CPU: for tests, not for training";
+  if (const int devices = cuda_devices(); devices > 0)
+    return "in this build; devices: " + std::to_string(devices);
+  return std::filesystem::exists("/dev/nvidiactl")
+             ? "in this build, but the NVIDIA driver offers no device; is it older than the CUDA toolkit?"
+             : "in this build, but no NVIDIA driver is there";
+}
+
+}  // namespace rankine::app
