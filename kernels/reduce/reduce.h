@@ -6,9 +6,9 @@
 
 namespace rankine {
 
-// x, a, b of any shape, fp32; on CUDA also fp16 or bf16, a and b alike. There eight neighbours are added in
-// fp32 first. These return to the host, so a CUDA device is waited for; on a plan device they return 0
-// (false).
+// x, a, b of any shape, fp32; on CUDA also fp16 or bf16, a and b alike. There eight neighbours are multiplied
+// and added in fp32 first. These return to the host, so a CUDA device is waited for; on a plan device they
+// return 0 (false).
 double sum(const Context& c, const Tensor& x);
 double sum_of_squares(const Context& c, const Tensor& x);
 double dot(const Context& c, const Tensor& a, const Tensor& b);  // a and b of one shape

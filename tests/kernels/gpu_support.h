@@ -99,6 +99,16 @@ class OnGpu : public ::testing::TestWithParam<GpuCase> {
     return close(values, want, kernel_tolerance(got.dtype() == DType::f32 ? type() : got.dtype()));
   }
 
+  // A plan of this device must forecast the memory of `call`, scratch included, to the byte.
+  void expect_forecast(const std::function<void(const Context&)>& call) const {
+    Runtime plan(Device::cuda(0).planned()), real(Device::cuda(0), std::size_t{64} << 20, 1);
+    call(Context(plan));
+    call(Context(real));
+    cuda::synchronize(real.cuda_stream());
+    EXPECT_EQ(plan.memory().high_water(), real.memory().high_water());
+    EXPECT_EQ(plan.memory().held(), 0U);
+  }
+
   Cpu host_{1};
 
  private:

@@ -143,6 +143,13 @@ TEST_P(ElementwiseCuda, MixUsesTheFactorsOfEachSample) {
   }
 }
 
+TEST_P(ElementwiseCuda, PlanForecastsTheMemory) {
+  expect_forecast([t = type()](const Context& c) {
+    Tensor dy = c.empty({2, 70, 40}, "dy", t), dv = c.empty({2, 40}, "dv");
+    sum_per_sample(c, dv, dy);
+  });
+}
+
 TEST_P(ElementwiseCuda, EmptyTensorsAreFine) {
   Tensor y = c().empty({0, 5}, "y", type()), a = c().empty({0, 2}, "a", type()),
          b = c().empty({0, 3}, "b", type());

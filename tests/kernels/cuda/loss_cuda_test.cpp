@@ -106,6 +106,19 @@ TEST_P(LossCuda, PosteriorSampleMatchesTheReference) {
   }
 }
 
+TEST_P(LossCuda, PlanForecastsTheMemory) {
+  for (const std::int64_t samples : {2, 70}) {
+    expect_forecast([t = type(), samples](const Context& c) {
+      Tensor pred = c.empty({samples, 50}, "pred", t), loss = c.empty({samples}, "loss");
+      regression_loss(c, loss, pred, pred, pred, weights(samples), {});
+    });
+    expect_forecast([t = type(), samples](const Context& c) {
+      Tensor moments = c.empty({samples, 6, 8}, "moments", t), loss = c.empty({samples}, "loss");
+      kl_normal_loss(c, loss, moments, moments, weights(samples));
+    });
+  }
+}
+
 TEST_P(LossCuda, WrongTensorsAreNamed) {
   const DType other_type = type() == DType::f16 ? DType::bf16 : DType::f16;
   Tensor pred = garbage({2, 6}), mixed = garbage({2, 6}, other_type), loss = garbage({2}, DType::f32),

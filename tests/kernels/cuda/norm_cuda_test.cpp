@@ -217,6 +217,26 @@ TEST_P(NormCuda, NormsLeaveTheMiddleOfTheirAdapters) {
   }
 }
 
+TEST_P(NormCuda, PlanForecastsTheMemory) {
+  const DType t = type();
+  expect_forecast([t](const Context& c) {
+    Tensor x = c.empty({70, 40}, "x", t), stats = c.empty({70, 2}, "stats"), d = c.empty({40}, "d");
+    layer_norm_param_grad(c, d, d, x, x, stats);
+  });
+  expect_forecast([t](const Context& c) {
+    Tensor x = c.empty({70, 40}, "x", t), rstd = c.empty({70}, "rstd"), d = c.empty({40}, "d");
+    rms_norm_param_grad(c, d, x, x, rstd);
+  });
+  for (const bool backward : {false, true}) {
+    expect_forecast([t, backward](const Context& c) {
+      const Tensor none;
+      Tensor x = c.empty({2, 70, 40}, "x", t), stats = c.empty({2, 4, 2}, "stats"), d = c.empty({40}, "d");
+      if (backward) return group_norm_param_grad(c, {d, d}, x, x, stats, none, none, {4, 1e-5F});
+      group_norm_forward(c, x, stats, x, none, none, {4, 1e-5F});
+    });
+  }
+}
+
 TEST_P(NormCuda, EmptyAndWrongTensors) {
   Tensor none, nothing = c().empty({0, 6}, "x", type()), no_stats = c().empty({0, 2}, "stats");
   EXPECT_NO_THROW(layer_norm_forward(c(), nothing, no_stats, nothing, none, none, 1e-5F));

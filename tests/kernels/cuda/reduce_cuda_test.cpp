@@ -59,6 +59,14 @@ TEST_P(ReduceCuda, ColumnSumsAdd) {
   }
 }
 
+TEST_P(ReduceCuda, PlanForecastsTheMemory) {
+  expect_forecast([t = type()](const Context& c) { sum(c, c.empty({20000}, "x", t)); });
+  expect_forecast([t = type()](const Context& c) {
+    Tensor db = c.empty({40}, "db");
+    add_column_sums(c, db, c.empty({70, 40}, "dy", t));
+  });
+}
+
 TEST_P(ReduceCuda, NothingSumsToZero) {
   const Tensor none = c().empty({0, 4}, "none", type());
   EXPECT_EQ(sum(c(), none), 0);
