@@ -56,7 +56,7 @@ std::string frames(const Module& module) {
   std::ostringstream where;
   where << " -i -e " << quoted << " 0x" << std::hex << module.address - module.base << " 2>/dev/null";
   // addr2line comes second: it does not see what clang inlined where it writes line tables alone.
-  std::string found = run("llvm-symbolizer --output-style=GNU" + where.str());
+  std::string found = run("llvm-symbolizer --functions=none --output-style=GNU" + where.str());
   if (found.empty() || found.starts_with("?")) found = run("addr2line" + where.str());
   return found;
 }
