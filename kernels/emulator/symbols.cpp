@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -76,6 +77,7 @@ std::string describe(const void* return_address) {
   while (std::getline(lines, line)) {
     line = line.substr(0, line.find(" (discriminator"));
     if (!of_interest(line)) continue;
+    line = std::filesystem::path(line).lexically_normal().string();
     text += (text.empty() ? "" : ", called from ") + line;
   }
   return text.empty() ? join(return_address) : text;
