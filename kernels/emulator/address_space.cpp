@@ -60,10 +60,10 @@ Region region_of(const Executor& e, std::uintptr_t address) {
   }
   if (const Range r = host_state::allocation_of(address); r.end) return {Kind::device, r.begin, r.end};
   if (const Range r = stack_of_this_thread(); address - r.begin < r.end - r.begin)
-    return {Kind::host_readable, r.begin, r.end};
+    return {Kind::host_stack, r.begin, r.end};
   Search search{address, {}};
   dl_iterate_phdr(look_in_module, &search);
-  if (search.found.end) return {Kind::host_readable, search.found.begin, search.found.end};
+  if (search.found.end) return {Kind::program, search.found.begin, search.found.end};
   return {};
 }
 
@@ -78,7 +78,8 @@ std::string describe(const Executor& e, std::uintptr_t address) {
       return join("byte ", offset, " of a __shared__ variable (", bytes, " bytes)");
     case Kind::device:
       return join("byte ", offset, " of an allocation of ", bytes, " bytes");
-    case Kind::host_readable:
+    case Kind::host_stack:
+    case Kind::program:
       return join("host memory at ", reinterpret_cast<const void*>(address));
     case Kind::none:
       break;

@@ -11,7 +11,7 @@ class Executor;
 
 namespace rankine::emulator::address_space {
 
-enum class Kind : std::uint8_t { dynamic_shared, static_shared, device, host_readable, none };
+enum class Kind : std::uint8_t { dynamic_shared, static_shared, device, host_stack, program, none };
 struct Region {
   Kind kind = Kind::none;
   std::uintptr_t begin = 0, end = 0;

@@ -49,7 +49,10 @@ class Running {
 }  // namespace
 
 void launch_erased(const LaunchInfo& info, void (*invoke)(void*), void* body) {
-  require<std::logic_error>(active == nullptr, info.kernel, ": launched from inside a kernel");
+  if (active) {
+    in_kernel = false;
+    active->fail(join(info.kernel, ": launched from inside a kernel"));
+  }
   if (const cudaError_t error = check(info); error != cudaSuccess) {
     host_state::set_error(error);
     return;

@@ -1,6 +1,7 @@
 // Who accessed what in the running launch: finds races, reads of uninitialised shared memory and accesses
-// outside of what exists. Loads and stores come from instrumented kernels only (coverage.cpp); cp.async,
-// ldmatrix and atomics report here in every build. A finding ends the kernel (Executor::fail).
+// outside of what exists. Loads and stores come from instrumented kernels (coverage.cpp), cp.async, ldmatrix
+// and atomics from the emulator; without the former nothing is checked. A finding ends the kernel
+// (Executor::fail).
 //
 // Two accesses of one byte race when they come from different threads, one is a write, not both are atomic,
 // and neither __syncthreads nor __syncwarp orders them. Blocks are never ordered. Per word of four bytes two

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -56,7 +57,7 @@ std::string frames(const Module& module) {
   std::ostringstream where;
   where << " -i -e " << quoted << " 0x" << std::hex << module.address - module.base << " 2>/dev/null";
   // addr2line comes second: it does not see what clang inlined where it writes line tables alone.
-  std::string found = run("llvm-symbolizer --output-style=GNU" + where.str());
+  std::string found = run("llvm-symbolizer --functions=none --output-style=GNU" + where.str());
   if (found.empty() || found.starts_with("?")) found = run("addr2line" + where.str());
   return found;
 }
@@ -76,6 +77,7 @@ std::string describe(const void* return_address) {
   while (std::getline(lines, line)) {
     line = line.substr(0, line.find(" (discriminator"));
     if (!of_interest(line)) continue;
+    line = std::filesystem::path(line).lexically_normal().string();
     text += (text.empty() ? "" : ", called from ") + line;
   }
   return text.empty() ? join(return_address) : text;

@@ -113,10 +113,9 @@ TEST(EmulatorCatches, FreePartsOfAnArena) {
 #endif
 
 // Sums what the threads below `n` have put down; what the others should have is not there.
-template <bool kDynamic>
-__global__ void sum_all(float* out, int n) {
+__global__ void sum_all(float* out, int n, bool dynamic) {
   __shared__ float variable[32];
-  float* part = kDynamic ? static_cast<float*>(emulator::dynamic_shared()) : variable;
+  float* part = dynamic ? static_cast<float*>(emulator::dynamic_shared()) : variable;
   const int i = static_cast<int>(threadIdx.x);
   // The first block fills everything: later ones must not live on what it left.
   if (i < n || blockIdx.x == 0) part[i] = 1;
@@ -130,12 +129,12 @@ __global__ void sum_all(float* out, int n) {
 TEST(EmulatorCatches, UninitialisedSharedMemory) {
   DeviceArray<float> out(2);
   float* o = out.data();
-  expect_none([&] { run("sum", {2, 32}, [=] { sum_all<false>(o, 32); }); });
-  expect_none([&] { run("sum", {2, 32, 128}, [=] { sum_all<true>(o, 32); }); });
+  expect_none([&] { run("sum", {2, 32}, [=] { sum_all(o, 32, false); }); });
+  expect_none([&] { run("sum", {2, 32, 128}, [=] { sum_all(o, 32, true); }); });
   RANKINE_REQUIRE_ACCESSES();
   const std::vector<std::string_view> line{"sum: read"};
-  expect_fault("uninitialised read", line, [&] { run("sum", {2, 32}, [=] { sum_all<false>(o, 31); }); });
-  expect_fault("uninitialised read", line, [&] { run("sum", {2, 32, 128}, [=] { sum_all<true>(o, 31); }); });
+  expect_fault("uninitialised read", line, [&] { run("sum", {2, 32}, [=] { sum_all(o, 31, false); }); });
+  expect_fault("uninitialised read", line, [&] { run("sum", {2, 32, 128}, [=] { sum_all(o, 31, true); }); });
 }
 
 // Every build fills shared memory with NaNs before each block.
@@ -144,10 +143,10 @@ TEST(Emulator, UninitialisedSharedMemoryIsGarbage) {
   DeviceArray<float> out(2);
   float* o = out.data();
   emulator::set_seed(0);
-  run("sum", {2, 32}, [=] { sum_all<false>(o, 31); });
+  run("sum", {2, 32}, [=] { sum_all(o, 31, false); });
   EXPECT_EQ(out.values()[0], 32);
   EXPECT_TRUE(std::isnan(out.values()[1]));
-  run("sum", {2, 32, 128}, [=] { sum_all<true>(o, 31); });
+  run("sum", {2, 32, 128}, [=] { sum_all(o, 31, true); });
   EXPECT_EQ(out.values()[0], 32);
   EXPECT_TRUE(std::isnan(out.values()[1]));
   emulator::set_seed(1);

@@ -51,7 +51,9 @@ TYPED_TEST(EmulatorHalves, AllPatternsAreKept) {
     const float x = h;
     EXPECT_TRUE(same(x, to_float(typename Format<TypeParam>::Storage{static_cast<std::uint16_t>(bits)})))
         << bits;
-    if (!std::isnan(x)) EXPECT_EQ(TypeParam(x).bits, bits);
+    if (!std::isnan(x)) {
+      EXPECT_EQ(TypeParam(x).bits, bits);
+    }
     EXPECT_EQ((-h).bits, bits ^ 0x8000U);
   }
 }
@@ -88,8 +90,9 @@ TYPED_TEST(EmulatorHalves, OperationsRoundOnce) {
     EXPECT_TRUE(same(a - b, rounded<TypeParam>(x - y)));
     EXPECT_TRUE(same(a * b, rounded<TypeParam>(x * y)));
     EXPECT_TRUE(same(a / b, rounded<TypeParam>(x / y))) << x << " / " << y;
-    if (std::isfinite(x * y + z) && std::fabs(x * y) < 1e30 && std::fabs(z) > std::fabs(x * y) * 0x1p-30)
+    if (std::isfinite(x * y + z) && std::fabs(x * y) < 1e30 && std::fabs(z) > std::fabs(x * y) * 0x1p-30) {
       EXPECT_TRUE(same(__hfma(a, b, c), rounded<TypeParam>(x * y + z))) << x << " * " << y << " + " << z;
+    }
     const H2 p{a, b}, q{b, c};
     EXPECT_TRUE(same((p + q).y, static_cast<float>(b + c)));
     EXPECT_TRUE(same(__hmul2(p, q).x, static_cast<float>(a * b)));

@@ -70,8 +70,8 @@ std::string fault_of(Launch&& launch) {
 
 // "file.cu:41" of the line of the test's source that ends with the comment "// <mark>".
 inline std::string line_marked(std::string_view mark, const char* file = __builtin_FILE()) {
-  std::ifstream source(file);
   const std::string path = file, ending = "// " + std::string(mark);
+  std::ifstream source(std::string(RANKINE_SOURCE_DIR "/") + path.substr(path.rfind("tests/kernels/")));
   std::string text;
   for (int line = 1; std::getline(source, text); ++line) {
     if (text.ends_with(ending)) return path.substr(path.rfind('/') + 1) + ":" + std::to_string(line);
