@@ -17,7 +17,7 @@ Tensor on_device(const Context& c, const std::vector<T>& items, std::string name
   static_assert(sizeof(T) % sizeof(float) == 0 && std::is_trivially_copyable_v<T>);
   const auto words = static_cast<std::int64_t>(items.size() * sizeof(T) / sizeof(float));
   Tensor t(c.memory(), {words}, DType::f32, Account::optimizer, std::move(name));
-  if (words > 0) upload(c, t, bytes_of_all(items));
+  if (words > 0) upload(t, bytes_of_all(items));
   return t;
 }
 
@@ -95,13 +95,13 @@ void set_step_inputs(const Context& c, Tensor& state, float lr, float grad_scale
   check_state("set_step_inputs", state);
   const std::array<float, 3> inputs{lr, grad_scale, max_norm};
   Tensor first = state.flat(0, {3});
-  upload(c, first, std::as_bytes(std::span(inputs)));
+  upload(first, std::as_bytes(std::span(inputs)));
 }
 
 StepState read_step_state(const Context& c, const Tensor& state) {
   check_state("read_step_state", state);
   StepState s;
-  download(c, std::as_writable_bytes(std::span(&s, 1)), state);
+  download(std::as_writable_bytes(std::span(&s, 1)), state);
   return s;
 }
 

@@ -67,7 +67,7 @@ class OnGpu : public ::testing::TestWithParam<GpuCase> {
   Tensor to_device(Shape shape, const Doubles& values) const { return to_device(shape, values, type()); }
   Tensor raw_to_device(const Tensor& host) const {  // any type, bits as they are
     Tensor t = c().empty(host.shape(), "test", host.dtype());
-    upload(c(), t, {static_cast<const std::byte*>(host.raw()), host.bytes()});
+    upload(t, {static_cast<const std::byte*>(host.raw()), host.bytes()});
     return t;
   }
   Tensor random(Shape shape, std::uint32_t id, float scale = 1.0F) const {
@@ -85,7 +85,7 @@ class OnGpu : public ::testing::TestWithParam<GpuCase> {
   Doubles from_device(const Tensor& t) const;
   std::vector<std::byte> bytes_from_device(const Tensor& t) const {
     std::vector<std::byte> bytes(t.bytes());
-    download(c(), bytes, t);
+    download(bytes, t);
     return bytes;
   }
   ::testing::AssertionResult close_to(const Tensor& got, const Doubles& want) const {

@@ -401,9 +401,9 @@ TEST_P(AttentionCuda, PlanForeseesMemory) {
       spec.visible = c.empty({p.samples, p.queries, 2}, "visible", DType::i32);
       if (!device.plan) {
         const std::vector<std::byte> zeros(spec.visible.bytes());
-        upload(c, spec.visible, zeros);
+        upload(spec.visible, zeros);
         const std::vector<std::byte> numbers(q.bytes() + k.bytes());
-        for (Tensor* t : {&r.q, &r.k}) upload(c, *t, std::span(numbers).first(t->bytes()));
+        for (Tensor* t : {&r.q, &r.k}) upload(*t, std::span(numbers).first(t->bytes()));
       }
       r.dq = c.like(q, "dq"), r.dk = c.like(k, "dk"), r.dv = c.like(k, "dv");
       r.forward(c, spec);
