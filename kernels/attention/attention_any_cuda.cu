@@ -40,6 +40,7 @@ __device__ void add_rows(float* sums, float keep, float weight, const T* first, 
     if (d < width) sums[d] = keep * sums[d] + sum;
   }
 }
+// A lane clears and stores what it adds to.
 __device__ void clear(float* sums, int width) {
   for (int d = static_cast<int>(threadIdx.x); d < width; d += kWarp) sums[d] = 0;
 }
@@ -120,7 +121,8 @@ __global__ void __launch_bounds__(kWarp) any_keys_kernel(AnyGradients<T> x, Atte
   const std::int64_t k_at = v.kv_offset(kv_lane * v.group(), key);
   auto* dk = shared_memory<float>();
   float* dv = dk + v.width;
-  clear(dk, 2 * v.width);
+  clear(dk, v.width);
+  clear(dv, v.width);
   for (int lane = kv_lane * v.group(); lane < (kv_lane + 1) * v.group(); ++lane) {
     for (int first = 0; first < v.queries; first += kWarp) {
       const int rows = min(kWarp, v.queries - first);

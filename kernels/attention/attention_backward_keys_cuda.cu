@@ -142,14 +142,13 @@ __device__ __forceinline__ void store_sums(const KeySums<S>& sums, const KeyTens
   for (int h = 0; h < 2; ++h) {
     if (key + 8 * h >= v.keys) continue;
     const std::int64_t to = v.kv_offset(lane, key + 8 * h);
-    float* dk = x.partial + blockIdx.y * numbers + to;
-    float* dv = dk + gridDim.y * numbers;
-    if constexpr (S::kOfKeys) {
-      x.partial ? store_row(dk, sums.dk, h, v.scale, v.width)
-                : store_row(x.dk + to, sums.dk, h, v.scale, v.width);
-    }
-    if constexpr (S::kOfValues) {
-      x.partial ? store_row(dv, sums.dv, h, 1, v.width) : store_row(x.dv + to, sums.dv, h, 1, v.width);
+    if (x.partial) {
+      float* dk = x.partial + blockIdx.y * numbers + to;
+      if constexpr (S::kOfKeys) store_row(dk, sums.dk, h, v.scale, v.width);
+      if constexpr (S::kOfValues) store_row(dk + gridDim.y * numbers, sums.dv, h, 1, v.width);
+    } else {
+      if constexpr (S::kOfKeys) store_row(x.dk + to, sums.dk, h, v.scale, v.width);
+      if constexpr (S::kOfValues) store_row(x.dv + to, sums.dv, h, 1, v.width);
     }
   }
 }

@@ -92,13 +92,16 @@ struct Run {
     for (int r = static_cast<int>(threadIdx.x) / kWarp; r < rows(); r += kWarps) {
       const KeySpan mine = seen(r);
       float top = -INFINITY, sum = 0;
-      for (int key = mine.begin + id; key < mine.end; key += kWarp)
-        top = fmaxf(top, scores[r * kChunk + key - chunk * kChunk]);
+      for (int key = keys.begin + id; key < keys.end; key += kWarp) {
+        float& s = scores[r * kChunk + key - chunk * kChunk];
+        if (key < mine.begin || key >= mine.end) s = -INFINITY;
+        top = fmaxf(top, s);
+      }
       top = warp_max(top);
       const float shift = top == -INFINITY ? 0 : top;
       for (int key = keys.begin + id; key < keys.end; key += kWarp) {
         float& s = scores[r * kChunk + key - chunk * kChunk];
-        s = key >= mine.begin && key < mine.end ? exp2_approx(s - shift) : 0;
+        s = exp2_approx(s - shift);
         sum += s;
       }
       sum = warp_sum(sum);
