@@ -7,6 +7,7 @@
 
 #include "engine/core/cuda_device.h"
 #include "engine/core/error.h"
+#include "engine/core/poison.h"
 
 namespace rankine {
 
@@ -140,7 +141,9 @@ Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(bud
   }
 }
 
-Memory::~Memory() = default;
+Memory::~Memory() {
+  if (watched()) allow_bytes(base(), most_used_);
+}
 
 std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std::string name) {
   if (account == Account::mapped) throw std::logic_error("Memory: mapped bytes are adopted, not allocated");
@@ -151,6 +154,11 @@ std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std:
                            " may be used\n", report()));
   }
   const std::size_t offset = offsets_.allocate(bytes);
+  if (watched()) {
+    allow_bytes(base() + offset, bytes);
+    forbid_bytes(base() + offset + bytes, OffsetAllocator::rounded(bytes) - bytes);
+    most_used_ = std::max(most_used_, offset + OffsetAllocator::rounded(bytes));
+  }
   auto block = std::make_shared<Block>(*this, offset, bytes, account, std::move(name));
   ++allocations_;
   held_[static_cast<int>(account)] += bytes;
@@ -171,7 +179,10 @@ std::shared_ptr<Block> Memory::adopt(const MappedBytes& mapped, std::size_t byte
 }
 
 void Memory::release(std::size_t offset, std::size_t bytes, Account account) {
-  if (account != Account::mapped) offsets_.release(offset);
+  if (account != Account::mapped) {
+    offsets_.release(offset);
+    if (watched()) forbid_bytes(base() + offset, OffsetAllocator::rounded(bytes));
+  }
   held_[static_cast<int>(account)] -= bytes;
 }
 

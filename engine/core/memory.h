@@ -36,12 +36,14 @@ class OffsetAllocator {
   // Where allocate(bytes) would end, without doing it: for a budget check before the fact.
   std::size_t end_after(std::size_t bytes) const;
 
+  // What an allocation of so many bytes takes.
+  static std::size_t rounded(std::size_t bytes);
+
   std::size_t high_water() const { return high_water_; }
   std::size_t held() const { return held_; }
   void reset_high_water() { high_water_ = end_; }
 
  private:
-  static std::size_t rounded(std::size_t bytes);
   void erase_hole(std::map<std::size_t, std::size_t>::iterator hole);
   void add_hole(std::size_t offset, std::size_t bytes);
 
@@ -125,6 +127,8 @@ class Memory {
   friend class Block;
   void release(std::size_t offset, std::size_t bytes, Account account);
   std::byte* base() const { return backing_ ? backing_->base() : nullptr; }
+  // Whether AddressSanitizer can watch the bytes: they lie in this process.
+  bool watched() const { return base() && (!device_.is_cuda() || build::emulated); }
 
   Device device_;
   std::size_t budget_;
@@ -133,6 +137,7 @@ class Memory {
   std::shared_ptr<CUstream_st> stream_;
   std::array<std::size_t, kAccounts> held_{}, at_peak_{};
   std::size_t peak_held_ = 0;
+  std::size_t most_used_ = 0;  // the end of all bytes that were ever handed out
   std::uint64_t allocations_ = 0;
 };
 

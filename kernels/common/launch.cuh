@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "engine/core/cuda_device.h"
@@ -51,9 +53,12 @@ void launch(const Launch& l, void (*kernel)(Params...), Args&&... args) {
                                          static_cast<int>(l.shared_bytes)));
   }
 #ifdef RANKINE_EMULATED
+  // As on a card, the arguments are evaluated here and copied to the kernel.
+  const std::tuple<Params...> values(std::forward<Args>(args)...);
+  const std::string name(l.op);
   const emulator::LaunchInfo info{
-      l.op.data(), reinterpret_cast<const void*>(kernel), l.file, l.line, l.grid, l.block, l.shared_bytes};
-  emulator::launch(info, [&] { kernel(static_cast<Params>(args)...); });
+      name.c_str(), reinterpret_cast<const void*>(kernel), l.file, l.line, l.grid, l.block, l.shared_bytes};
+  emulator::launch(info, [&] { std::apply(kernel, values); });
 #else
   kernel<<<l.grid, l.block, l.shared_bytes, l.stream>>>(static_cast<Params>(args)...);
 #endif
