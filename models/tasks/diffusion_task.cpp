@@ -341,10 +341,10 @@ DiffusionTask::Prepared DiffusionTask::prepare_planned(const Context& c, const P
   return p;
 }
 
-void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch) {
+double DiffusionTask::plan_step(Context& c, const PlannedBatch& batch) {
   Context local = c;
   local.training = true;
-  run(local, prepare_planned(local, batch), true);
+  return run(local, prepare_planned(local, batch), true);
 }
 
 // ---- previews and results ----

@@ -42,7 +42,7 @@ class DiffusionTask final : public Task {
   // Encodes every picture ahead of training; `progress` gets (done, all).
   void fill_latent_cache(const Context& c, const std::function<void(int, int)>& progress);
   // One micro-batch on made-up data, forward and backward: what a plan and a benchmark run.
-  void plan_step(Context& c, const PlannedBatch& batch);
+  double plan_step(Context& c, const PlannedBatch& batch);
 
   LoraNetwork& network() { return network_; }
   StableDiffusion& model() { return *model_.sd; }
