@@ -72,7 +72,7 @@ Table<RunConfig> machine_fields() {
   using S = MachineSection;
   return {
       field<RunConfig>(
-          {.key = "device", .doc = "Where to train. auto takes the first CUDA device, else the CPU."}, in,
+          {.key = "device", .doc = "Where to train. auto is the CPU, until the CUDA kernels have been proven on a card."}, in,
           &S::device),
       field<RunConfig>({.key = "threads",
                         .doc = "CPU threads; 0 means one for every core.",
