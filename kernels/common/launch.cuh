@@ -35,7 +35,7 @@ inline void check_launch(const Launch& l, cudaError_t status) {
   if (status == cudaSuccess) return;
   std::string sizes;
   for (const std::int64_t n : l.sizes) {
-    if (n != 0) sizes += " " + std::to_string(n);
+    if (n != 0) sizes.append(1, ' ').append(std::to_string(n));
   }
   throw Error(join(l.op, ": CUDA launch failed: ", cudaGetErrorString(status), " (sizes", sizes, "; grid ",
                    l.grid.x, "x", l.grid.y, "x", l.grid.z, ", block ", l.block.x, "x", l.block.y, "x",
