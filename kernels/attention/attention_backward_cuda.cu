@@ -95,6 +95,27 @@ __device__ __forceinline__ void score_gradients(float (&s)[kFragments][4], const
     }
 }
 
+// Keys and values as they come by: one stage is copied while the other is worked on.
+template <class S>
+struct KeyStages {
+  typename S::T* shared;
+  __device__ typename S::KeyTile keys(int stage) const { return {shared + stage * S::kStage}; }
+  __device__ typename S::KeyTile values(int stage) const {
+    return {shared + stage * S::kStage + S::KeyTile::kNumbers};
+  }
+  // Of a lane, as far as they fit.
+  __device__ void load(int stage, const QueryTensors<typename S::T>& x, const AttentionView& v, int lane,
+                       KeySpan span) const {
+    if (span.begin < span.end) {
+      const std::int64_t at = v.kv_offset(lane, span.begin);
+      const int rows = span.end - span.begin;
+      keys(stage).template load<S::kThreads>(x.k + at, v.kv_pitch(), v.width, 0, rows);
+      values(stage).template load<S::kThreads>(x.v + at, v.kv_pitch(), v.width, 0, rows);
+    }
+    cp_async_commit();
+  }
+};
+
 template <class S>
 __global__ void __launch_bounds__(S::kThreads)
     queries_kernel(QueryTensors<typename S::T> x, AttentionView v) {
@@ -105,20 +126,8 @@ __global__ void __launch_bounds__(S::kThreads)
   const KeySpan all = rows_see(v, sample, first, S::kQueries).any;
   const KeySpan mine = rows_see(v, sample, min(first + 16 * warp_id(), v.queries - 1), 16).any;
 
-  T* shared = shared_memory<T>();
-  const auto keys = [&](int stage) { return typename S::KeyTile{shared + stage * S::kStage}; };
-  const auto values = [&](int stage) {
-    return typename S::KeyTile{shared + stage * S::kStage + S::KeyTile::kNumbers};
-  };
-  const auto load = [&](int stage, int key) {
-    if (key < all.end) {
-      const std::int64_t at = v.kv_offset(lane, key);
-      keys(stage).template load<S::kThreads>(x.k + at, v.kv_pitch(), v.width, 0, all.end - key);
-      values(stage).template load<S::kThreads>(x.v + at, v.kv_pitch(), v.width, 0, all.end - key);
-    }
-    cp_async_commit();
-  };
-  T* of_queries = shared + 2 * S::kStage;
+  const KeyStages<S> stages{shared_memory<T>()};
+  T* of_queries = stages.shared + 2 * S::kStage;
   const typename S::Rows q = own_rows<S>(x.q, of_queries, v, lane, first);
   const typename S::Rows d_o = own_rows<S>(x.d_o, of_queries + S::kQueryNumbers / 2, v, lane, first);
   RowFacts rows[2];
@@ -128,21 +137,21 @@ __global__ void __launch_bounds__(S::kThreads)
     rows[h] = x.facts[std::int64_t{lane} * v.queries + row];
   }
   float dq[S::kWidth / 8][4] = {};
-  load(0, all.begin);
+  stages.load(0, x, v, lane, all);
   for (int key = all.begin, stage = 0; key < all.end; key += S::kKeys, stage ^= 1) {
-    load(stage ^ 1, key + S::kKeys);
+    stages.load(stage ^ 1, x, v, lane, {key + S::kKeys, all.end});
     cp_async_wait<1>();
     __syncthreads();
     if (mine.begin < key + S::kKeys && mine.end > key) {
       float s[S::kKeys / 8][4] = {}, dp[S::kKeys / 8][4] = {};
-      dots(s, q, keys(stage));
-      dots(dp, d_o, values(stage));
+      dots(s, q, stages.keys(stage));
+      dots(dp, d_o, stages.values(stage));
       score_gradients(s, dp, rows, key, v.scale * kLog2E);
 #pragma unroll
       for (int r = 0; r < S::kKeys; r += 16) {
         std::uint32_t a[4];
         as_left<T>(a, s + r / 8);
-        mix(dq, a, keys(stage), r);
+        mix(dq, a, stages.keys(stage), r);
       }
     }
     __syncthreads();

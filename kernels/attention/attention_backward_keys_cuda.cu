@@ -154,7 +154,8 @@ __device__ __forceinline__ void store_sums(const KeySums<S>& sums, const KeyTens
 }
 
 template <class S>
-__global__ void __launch_bounds__(S::kThreads, 8 / S::kWarps) keys_kernel(KeyTensors<typename S::T> x, AttentionView v) {
+__global__ void __launch_bounds__(S::kThreads, 8 / S::kWarps)
+    keys_kernel(KeyTensors<typename S::T> x, AttentionView v) {
   using T = typename S::T;
   const int tiles = (v.keys + S::kKeys - 1) / S::kKeys, block = static_cast<int>(blockIdx.x);
   const int first_lane = block / tiles * v.group(), sample = first_lane / v.heads;
