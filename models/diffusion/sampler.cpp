@@ -39,7 +39,7 @@ Tensor initial_noise(const Context& c, const Shape& shape, const SampleSpec& spe
   require<ShapeError>(shape.rank() >= 2, "initial_noise: expected a batch of latents (N, ..., C), got ",
                       shape);
   Tensor noise = c.empty(shape, "initial noise", DType::f32);
-  fill_noise(c, noise, spec, purpose("initial noise", DType::f32), 0);
+  fill_noise(c, noise, spec, purpose("initial noise"), 0);
   return noise;
 }
 

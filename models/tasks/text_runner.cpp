@@ -5,6 +5,7 @@
 
 #include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
+#include "kernels/attention/attention.h"
 
 namespace rankine {
 namespace {
@@ -41,6 +42,7 @@ TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float
   out.input.positions = upload_one(c, b.positions, shape, "positions");
   if (!b.block_positions.empty())
     out.input.block_positions = upload_one(c, b.block_positions, shape, "block positions");
+  check_visible(b.visible, {b.rows, b.columns, b.columns, !model_.config().prefix_lm()});
   out.input.visible = upload_one(c, b.visible, {b.rows, b.columns, 2}, "visible");
   std::vector<std::int32_t> rows, targets;
   std::vector<float> weights;

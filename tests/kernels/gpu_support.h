@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "engine/core/cuda_device.h"
 #include "engine/core/transfer.h"
 #include "tests/kernels/pointwise_support.h"
 #ifdef RANKINE_EMULATED

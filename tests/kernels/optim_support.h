@@ -12,18 +12,18 @@ namespace rankine::testing_support {
 inline Tensor upload_numbers(const Context& c, const Doubles& values) {
   const std::vector<float> numbers(values.begin(), values.end());
   Tensor t = c.empty({static_cast<std::int64_t>(numbers.size())}, "test");
-  upload(c, t, std::as_bytes(std::span<const float>(numbers)));
+  upload(t, std::as_bytes(std::span<const float>(numbers)));
   return t;
 }
 inline std::vector<std::byte> download_bytes(const Context& c, const Tensor& t) {
   std::vector<std::byte> bytes(t.bytes());
-  download(c, bytes, t);
+  download(bytes, t);
   return bytes;
 }
 template <class T>
 std::vector<T> download_all(const Context& c, const Tensor& t) {
   std::vector<T> numbers(static_cast<std::size_t>(t.numel()));
-  download(c, std::as_writable_bytes(std::span<T>(numbers)), t);
+  download(std::as_writable_bytes(std::span<T>(numbers)), t);
   return numbers;
 }
 inline Doubles download_numbers(const Context& c, const Tensor& t) {
@@ -60,7 +60,7 @@ struct OptimRun {
   Tensor garbage(Shape shape, DType type) const {
     Tensor t = c.empty(shape, "copy", type);
     const std::vector<std::byte> ones(t.bytes(), std::byte{0xFF});  // NaN in every type
-    upload(c, t, ones);
+    upload(t, ones);
     return t;
   }
 

@@ -9,6 +9,7 @@
 #include "engine/core/transfer.h"
 #include "engine/train/train_state.h"
 #include "models/tasks/diffusion_task.h"
+#include "models/tasks/text_results.h"
 #include "models/tasks/text_task.h"
 #include "tests/support/compare.h"
 
@@ -121,7 +122,7 @@ TEST_F(CudaTraining, DecoderAgreesWithTheCpu) {
   }
   const config::RunConfig k =
       config("base_model: " + (folder / "base").string() +
-             "\nlora_rank: 4\ntarget_modules: all-linear\nbatch_size: 2\n"
+             "\nlora_rank: 4\ntarget_modules: [all-linear]\nbatch_size: 2\n"
              "custom_template: {user: \"Q {user}\\n\", assistant: \"A {assistant}\"}\n");
   const auto run = [&](Device device) {
     const auto r = runtime(device);
