@@ -49,13 +49,14 @@ void embedding_forward(const Context& c, Tensor& y, const Tensor& table, const T
 void embedding_weight_grad(const Context& c, Tensor& dtable, const Tensor& dy, const Tensor& ids) {
   constexpr std::string_view kName = "embedding_weight_grad";
   check_lookup(c, kName, dy, dtable, ids);
-  check_dtype(kName, "dtable", dtable, DType::f32);
+  require<ShapeError>(dtable.dtype() == DType::f32 || dtable.dtype() == dy.dtype(), kName,
+                      ": expected dtable of type f32 or that of dy, got ", name_of(dtable.dtype()));
   Op op(c, kName, {double(dy.numel()), double(dy.bytes()) + 8.0 * double(dy.numel())});
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda())
       return cuda::embedding_weight_grad(
-          c.cuda_stream(), {dtable.data<float>(), dy.raw(), dy.dtype(), ids.data<std::int32_t>(), ids.numel(),
+          c.cuda_stream(), {dtable.raw(), dtable.dtype(), dy.raw(), dy.dtype(), ids.data<std::int32_t>(), ids.numel(),
                             dtable.dim(0), dtable.dim(1)});
   }
   check_ids(kName, ids.span<std::int32_t>(), dtable.dim(0));

@@ -15,9 +15,9 @@ namespace rankine {
 // would wait for the device: call check_ids where they are still on the host. Nothing outside the table is
 // read: such an id gives a row of NaN, and adds to nothing in the weight's gradient.
 void embedding_forward(const Context& c, Tensor& y, const Tensor& table, const Tensor& ids);
-// dtable (V, C)[ids] += dy. dtable fp32, dy an activation. Every row of the table gets its terms in the order
-// of the ids, in fp32: no atomics, the same bits for any number of threads, and on both devices for the same
-// fp32 dy.
+// dtable (V, C)[ids] += dy. dy is an activation, dtable fp32 or of dy's type. Every row of the table gets its
+// terms in the order of the ids, in fp32: no atomics, the same bits for any number of threads, and on both
+// devices for the same fp32 dy.
 void embedding_weight_grad(const Context& c, Tensor& dtable, const Tensor& dy, const Tensor& ids);
 // Throws ShapeError, naming `op`, the first id outside [0, vocabulary) and its position.
 void check_ids(std::string_view op, std::span<const std::int32_t> ids, std::int64_t vocabulary);

@@ -59,8 +59,8 @@ __global__ void __launch_bounds__(kThreads) look_up_grad_kernel(LookUpGradArgs a
   for (std::int64_t i = threadIdx.x; i < position; i += kThreads) earlier = earlier || a.ids[i] == id;
   if (__syncthreads_or(earlier)) return;
   const bool active = column < a.cols;
-  float* to = a.dtable + id * a.cols + column;
-  float sum = active ? *to : 0.0F;
+  const std::int64_t to = id * a.cols + column;
+  float sum = active ? load_number(a.dtable, a.table_type, to) : 0.0F;
   for (std::int64_t begin = position; begin < a.n; begin += kThreads) {
     find(a.ids + begin, min(a.n - begin, std::int64_t{kThreads}), id, found);
     if (!active) continue;
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kThreads) look_up_grad_kernel(LookUpGradArgs a
       }
     }
   }
-  if (active) *to = sum;
+  if (active) store_number(a.dtable, a.table_type, to, sum);
 }
 
 struct Timestep {

@@ -25,7 +25,8 @@ struct LookUpArgs {
   std::int64_t n, vocabulary, cols;
 };
 struct LookUpGradArgs {
-  float* dtable;   // (vocabulary, cols), added to
+  void* dtable;  // (vocabulary, cols), added to
+  DType table_type;
   const void* dy;  // (n, cols)
   DType type;
   const std::int32_t* ids;
