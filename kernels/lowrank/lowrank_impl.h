@@ -106,12 +106,13 @@ struct UpGradPlan {
   static constexpr std::int64_t kMaxRank = 64;                             // beyond it, two products
   static constexpr std::int64_t kTile = 64, kStripe = 128, kBlocks = 256;  // rows, rows, blocks
   std::int64_t rows, out, rank;
+  std::int64_t blocks = kBlocks;  // to aim at; fewer make stripes longer
   bool one_pass() const { return rank <= kMaxRank; }
   std::int64_t width() const { return rank <= 16 ? 16 : rank <= 32 ? 32 : 64; }  // of the partial sums
   std::int64_t range() const { return rank <= 32 ? 256 : 128; }
   std::int64_t ranges() const { return (out + range() - 1) / range(); }
   std::int64_t stripes() const {
-    return std::clamp<std::int64_t>(kBlocks / std::max<std::int64_t>(1, ranges()), 1,
+    return std::clamp<std::int64_t>(blocks / std::max<std::int64_t>(1, ranges()), 1,
                                     std::max<std::int64_t>(1, (rows + kStripe - 1) / kStripe));
   }
   std::int64_t ds_floats() const { return ranges() * rows * width(); }

@@ -2,6 +2,7 @@
 // in double of the rounded operands.
 #include "kernels/lowrank/lowrank.h"
 
+#include "kernels/lowrank/lowrank_impl.h"
 #include "kernels/lowrank/lowrank_ref.h"
 #include "kernels/matmul/gemm_plan.h"
 #include "kernels/matmul/matmul.h"
@@ -195,6 +196,26 @@ TEST_P(LowRankCuda, UpBackwardRepeats) {
       EXPECT_EQ(bytes_from_device(ds), first_ds);
       EXPECT_EQ(bytes_from_device(dup), first_dup);
     }
+  }
+}
+
+// A stripe of many tiles of rows, as large products have: the stages of the pipeline are used again.
+TEST_P(LowRankCuda, UpBackwardOfLongStripes) {
+  const std::int64_t rows = 300, out = 24;
+  for (const std::int64_t rank : {16, 32, 64}) {
+    const cuda::UpGradPlan plan{rows, out, rank, 1};
+    ASSERT_EQ(plan.stripes(), 1);
+    const Tensor dy = random({rows, out}, 1), s = random({rows, rank}, 2), up = random({out, rank}, 3);
+    Tensor ds = garbage({rows, rank}), dup = random({out, rank}, 4, 1.0F, DType::f32);
+    Tensor partial = garbage({plan.floats()}, DType::f32);
+    Doubles want_ds(static_cast<std::size_t>(rows * rank)), want_dup = from_device(dup);
+    cuda::lowrank_up_backward(c().cuda_stream(), {ds.raw(), dup.data<float>(), dy.raw(), up.raw(), s.raw(),
+                                                  type(), rank, 0.75F, plan, partial.data<float>()});
+    const Doubles middle = from_device(s), factor = from_device(up);
+    ref::lowrank_up_backward<double>(want_ds, want_dup, from_device(dy),
+                                     {middle, rank, 0, factor, rank, 0.75});
+    EXPECT_TRUE(close_to(ds, want_ds));
+    EXPECT_TRUE(close(from_device(dup), want_dup, kernel_tolerance(DType::f32)));
   }
 }
 
