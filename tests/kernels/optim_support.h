@@ -57,11 +57,32 @@ struct OptimRun {
     for (double& x : d) x = scale * (2 * random.uniform() - 1);
     return d;
   }
+<<<<<<< HEAD
   Tensor garbage(Shape shape, DType type) const {
     Tensor t = c.empty(shape, "copy", type);
     const std::vector<std::byte> ones(t.bytes(), std::byte{0xFF});  // NaN in every type
     upload(t, ones);
     return t;
+=======
+  // NaNs, with more of them before and behind, which nothing may touch.
+  static constexpr std::int64_t kGuard = 64;
+  Tensor garbage(Shape shape, DType type) {
+    Tensor all = c.empty({shape.numel() + 2 * kGuard}, "copy", type);
+    const std::vector<std::byte> ones(all.bytes(), std::byte{0xFF});
+    upload(all, ones);
+    guarded.push_back(all);
+    return all.flat(kGuard, shape);
+  }
+  void expect_guards() const {
+    for (const Tensor& all : guarded) {
+      const auto bytes = download_bytes(c, all);
+      const std::size_t guard = kGuard * size_of(all.dtype());
+      for (std::size_t i = 0; i < guard; ++i) {
+        ASSERT_EQ(bytes[i], std::byte{0xFF}) << "written before the copy";
+        ASSERT_EQ(bytes[bytes.size() - 1 - i], std::byte{0xFF}) << "written behind the copy";
+      }
+    }
+>>>>>>> quant
   }
 
   // One step of both; the gradient of the arena is scaled as by a loss scale of 1024.
@@ -122,6 +143,7 @@ struct OptimRun {
   }
   // Copies hold the scaled values, rounded once; the rest of a wider matrix is not touched.
   void expect_copies() const {
+    expect_guards();
     const auto values = download_all<float>(c, value);
     for (const UpdateSegment& s : segments) {
       for (const UpdateSegment::Copy& copy : s.copies) {
@@ -173,6 +195,7 @@ struct OptimRun {
   const Context& c;
   Tensor value, m, v, ema, state;
   std::vector<UpdateSegment> segments;
+  std::vector<Tensor> guarded;
   std::vector<ref::AdamWParameter<double>> want;
   Doubles want_ema;
   ref::Step<double> reference;
