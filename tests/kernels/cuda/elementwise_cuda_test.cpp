@@ -76,8 +76,8 @@ TEST_P(ElementwiseCuda, UnalignedViewsAndTheirNeighbours) {
 struct SampleShape {
   std::int64_t samples, space, channels;
 };
-constexpr SampleShape kSampleShapes[] = {{1, 1, 1},   {2, 3, 7},   {3, 1, 33},
-                                         {2, 70, 40}, {5, 4, 257}, {1, 9, 16}};
+constexpr SampleShape kSampleShapes[] = {{1, 1, 1},    {2, 3, 7},   {3, 1, 33},
+                                         {2, 210, 40}, {5, 4, 257}, {1, 9, 16}};
 
 TEST_P(ElementwiseCuda, PerSampleOperationsMatchTheReference) {
   for (const auto& [samples, space, channels] : kSampleShapes) {
