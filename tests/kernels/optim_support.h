@@ -57,13 +57,6 @@ struct OptimRun {
     for (double& x : d) x = scale * (2 * random.uniform() - 1);
     return d;
   }
-<<<<<<< HEAD
-  Tensor garbage(Shape shape, DType type) const {
-    Tensor t = c.empty(shape, "copy", type);
-    const std::vector<std::byte> ones(t.bytes(), std::byte{0xFF});  // NaN in every type
-    upload(t, ones);
-    return t;
-=======
   // NaNs, with more of them before and behind, which nothing may touch.
   static constexpr std::int64_t kGuard = 64;
   Tensor garbage(Shape shape, DType type) {
@@ -82,7 +75,6 @@ struct OptimRun {
         ASSERT_EQ(bytes[bytes.size() - 1 - i], std::byte{0xFF}) << "written behind the copy";
       }
     }
->>>>>>> quant
   }
 
   // One step of both; the gradient of the arena is scaled as by a loss scale of 1024.
