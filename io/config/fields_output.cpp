@@ -72,8 +72,9 @@ Table<RunConfig> machine_fields() {
   using S = MachineSection;
   return {
       field<RunConfig>(
-          {.key = "device", .doc = "Where to train. auto is the CPU, until the CUDA kernels have been proven on a card."}, in,
-          &S::device),
+          {.key = "device",
+           .doc = "Where to train. auto is the CPU, until the CUDA kernels have been proven on a card."},
+          in, &S::device),
       field<RunConfig>({.key = "threads",
                         .doc = "CPU threads; 0 means one for every core.",
                         .known_as = "num_threads cpu_threads",

@@ -25,7 +25,7 @@ struct ForwardShape {
   static constexpr int kSets = kWidth <= 64 ? 2 : 1;  // of 16 rows per warp
   static constexpr int kRows = 16 * kSets, kQueries = kRows * kWarps / kSplits;
   static constexpr int kKeys = kWidth <= 160 ? 64 : kWidth <= 256 ? 32 : 16;
-  static constexpr bool kInRegisters = kWidth <= 256;  // q; else in shared memory
+  static constexpr bool kInRegisters = kWidth <= 160;  // q; else in shared memory
   using KeyTile = Tile<T, kKeys, kWidth>;
   using QueryTile = Tile<T, kQueries, kWidth>;
   using Rows = std::conditional_t<kInRegisters, RegisterRows<kWidth>, SharedRows<QueryTile>>;

@@ -56,8 +56,8 @@ void embedding_weight_grad(const Context& c, Tensor& dtable, const Tensor& dy, c
   if constexpr (build::cuda) {
     if (c.device().is_cuda())
       return cuda::embedding_weight_grad(
-          c.cuda_stream(), {dtable.raw(), dtable.dtype(), dy.raw(), dy.dtype(), ids.data<std::int32_t>(), ids.numel(),
-                            dtable.dim(0), dtable.dim(1)});
+          c.cuda_stream(), {dtable.raw(), dtable.dtype(), dy.raw(), dy.dtype(), ids.data<std::int32_t>(),
+                            ids.numel(), dtable.dim(0), dtable.dim(1)});
   }
   check_ids(kName, ids.span<std::int32_t>(), dtable.dim(0));
   cpu::embedding_weight_grad(c.pool(), dtable.data<float>(), dy.data<float>(), ids.data<std::int32_t>(),
