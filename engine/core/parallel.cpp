@@ -19,6 +19,21 @@ int available_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 thread_local bool inside_body = false;
+
+// About 20 microseconds of waiting without giving up the core: longer than two kernels of a step lie apart,
+// shorter than it takes to wake a sleeping thread.
+constexpr int kSpins = 400;
+
+template <class Done>
+void spin_until(const Done& done) {
+  for (int i = 0; i < kSpins && !done(); ++i) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+}
 }  // namespace
 
 // Parts of a job are taken, not assigned: whoever is awake takes the next one. A worker that the system keeps
@@ -72,13 +87,26 @@ struct ThreadPool::Impl {
     if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished.notify_one();
   }
 
+  bool all_taken() const {
+    const std::uint64_t seen = ticket.load(std::memory_order_relaxed);
+    return ((seen >> kBits) & kCount) >= (seen & kCount);
+  }
+
   void run_parts() {
     for (int part = take(); part >= 0; part = take()) run_part(part);
+  }
+  // The caller's share: a worker that is waking up gets a moment to take its part before the caller does.
+  void run_parts_patiently() {
+    for (int part = take(); part >= 0; part = take()) {
+      run_part(part);
+      spin_until([&] { return all_taken(); });
+    }
   }
 
   void worker() {
     std::uint32_t seen = 0;
     for (;;) {
+      spin_until([&] { return posted.load(std::memory_order_relaxed) != seen; });
       posted.wait(seen, std::memory_order_acquire);
       seen = posted.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
@@ -121,7 +149,8 @@ void ThreadPool::run(std::int64_t n, std::int64_t grain, Call call, void* body) 
   }
   const std::lock_guard turn(impl_->one_at_a_time);
   impl_->post({n, (n + parts - 1) / parts, call, body}, parts);
-  impl_->run_parts();
+  impl_->run_parts_patiently();
+  spin_until([&] { return impl_->unfinished.load(std::memory_order_relaxed) == 0; });
   for (int left = impl_->unfinished.load(std::memory_order_acquire); left != 0;
        left = impl_->unfinished.load(std::memory_order_acquire)) {
     impl_->unfinished.wait(left, std::memory_order_acquire);

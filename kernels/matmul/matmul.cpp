@@ -1,5 +1,6 @@
 #include "kernels/matmul/matmul.h"
 
+#include "kernels/matmul/few_rows_cuda.h"
 #include "kernels/matmul/matmul_impl.h"
 #include "kernels/matmul/operands.h"
 
@@ -32,10 +33,17 @@ void linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
   const DType type = check_operand(c, kName, "x", x, x.shape());
   check_bias(c, kName, bias, w.dim(0), type);
   check_typed(kName, "y", y, x.shape().with_dim(-1, w.dim(0)), type);
-  ProductScratch scratch = product_scratch(c, kName, {x.rows(), w.dim(0), gemm_depth(x.cols())}, w, type);
+  const bool few = c.device().is_cuda() && x.rows() >= 1 && x.rows() <= cuda::kFewRows;  // needs no scratch
+  ProductScratch scratch =
+      few ? ProductScratch{} : product_scratch(c, kName, {x.rows(), w.dim(0), gemm_depth(x.cols())}, w, type);
   Op op(c, kName, product_cost(x.rows(), w.dim(0), x.cols(), bytes_of(x, y, w), false));
   if (op.planned()) return;
   if constexpr (build::cuda) {
+    if (few) {
+      const cuda::GemmBias b = cuda_bias(bias);
+      return cuda::few_rows_forward(c.cuda_stream(), {y.raw(), x.raw(), type, w.raw(), w.dtype(), b.data,
+                                                      b.type, x.rows(), x.cols(), w.dim(0)});
+    }
     if (c.device().is_cuda()) {
       return cuda::linear_forward(c.cuda_stream(), {y.raw(), x.raw(), stored_weight(w, type, scratch),
                                                     cuda_bias(bias), x.rows(), false, scratch.partial()});
