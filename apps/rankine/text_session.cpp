@@ -1,6 +1,6 @@
 #include "apps/rankine/text_session.h"
-#include "apps/rankine/device_choice.h"
 
+#include "apps/rankine/device_choice.h"
 #include "models/tasks/text_data.h"
 #include "models/tasks/text_results.h"
 

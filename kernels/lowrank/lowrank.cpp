@@ -122,8 +122,8 @@ void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& 
   check_rank(kName, "x", x);
   check_rank(kName, "down", down, 2);
   const DType type = check_operand(c, kName, "x", x, x.shape());
-  check_typed(kName, "down", down, {down.dim(0), x.cols()}, type);
-  check_typed(kName, "s", s, x.shape().with_dim(-1, down.dim(0)), type);
+  check_of_type(kName, "down", down, {down.dim(0), x.cols()}, type);
+  check_of_type(kName, "s", s, x.shape().with_dim(-1, down.dim(0)), type);
   ProductScratch scratch = product_scratch(c, kName, {x.rows(), down.dim(0), gemm_depth(x.cols())});
   Op op(c, kName, product_cost(x.rows(), down.dim(0), x.cols(), bytes_of(s, x, down), false));
   if (op.planned()) return;
@@ -154,7 +154,7 @@ void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const 
   check_weight(kName, "w", w, {w.dim(0), x.cols()});
   const DType type = check_operand(c, kName, "x", x, x.shape());
   check_bias(c, kName, bias, w.dim(0), type);
-  check_typed(kName, "y", y, x.shape().with_dim(-1, w.dim(0)), type);
+  check_of_type(kName, "y", y, x.shape().with_dim(-1, w.dim(0)), type);
   check_terms(kName, terms, Factor::up, y, type);
   LowRankScratch scratch = lowrank_scratch(c, kName, y, w, terms, Factor::up);
   Op op(c, kName,
@@ -189,7 +189,7 @@ void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, cons
   check_rank(kName, "w", w, 2);
   check_weight(kName, "w", w, {dy.cols(), w.dim(1)});
   const DType type = check_operand(c, kName, "dy", dy, dy.shape());
-  check_typed(kName, "dx", dx, dy.shape().with_dim(-1, w.dim(1)), type);
+  check_of_type(kName, "dx", dx, dy.shape().with_dim(-1, w.dim(1)), type);
   check_terms(kName, terms, Factor::down, dx, type);
   const bool accumulate = write == Write::accumulate;
   LowRankScratch scratch = lowrank_scratch(c, kName, dx, w, terms, Factor::down);
@@ -277,7 +277,7 @@ void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const L
   check_rank(kName, "dy", dy);
   const DType type = check_operand(c, kName, "dy", dy, dy.shape());
   check_terms(kName, {&term, 1}, Factor::up, dy, type);
-  check_typed(kName, "ds", out.ds, term.middle.shape(), type);
+  check_of_type(kName, "ds", out.ds, term.middle.shape(), type);
   check_float(kName, "dup", out.dup, term.factor.shape());
   const UpGradPlan plan{dy.rows(), dy.cols(), rank_of(term, Factor::up)};
   UpGradScratch scratch = up_grad_scratch(c, kName, plan);
@@ -311,7 +311,7 @@ void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const 
   check_rank(kName, "x", x);
   check_rank(kName, "ds", ds);
   const DType type = check_operand(c, kName, "x", x, x.shape());
-  check_typed(kName, "ds", ds, x.shape().with_dim(-1, ds.cols()), type);
+  check_of_type(kName, "ds", ds, x.shape().with_dim(-1, ds.cols()), type);
   check_float(kName, "ddown", ddown, {ds.cols(), x.cols()});
   ProductScratch scratch = product_scratch(c, kName, {ds.cols(), x.cols(), gemm_depth(x.rows())});
   const bool pack = c.device().is_cuda() && ds.cols() % 8 != 0;

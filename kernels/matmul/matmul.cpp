@@ -32,7 +32,7 @@ void linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
   check_weight(kName, "w", w, {w.dim(0), x.cols()});
   const DType type = check_operand(c, kName, "x", x, x.shape());
   check_bias(c, kName, bias, w.dim(0), type);
-  check_typed(kName, "y", y, x.shape().with_dim(-1, w.dim(0)), type);
+  check_of_type(kName, "y", y, x.shape().with_dim(-1, w.dim(0)), type);
   const bool few = c.device().is_cuda() && x.rows() >= 1 && x.rows() <= cuda::kFewRows;  // needs no scratch
   ProductScratch scratch =
       few ? ProductScratch{} : product_scratch(c, kName, {x.rows(), w.dim(0), gemm_depth(x.cols())}, w, type);
@@ -59,7 +59,7 @@ void linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
   check_rank(kName, "w", w, 2);
   check_weight(kName, "w", w, {dy.cols(), w.dim(1)});
   const DType type = check_operand(c, kName, "dy", dy, dy.shape());
-  check_typed(kName, "dx", dx, dy.shape().with_dim(-1, w.dim(1)), type);
+  check_of_type(kName, "dx", dx, dy.shape().with_dim(-1, w.dim(1)), type);
   const bool accumulate = write == Write::accumulate;
   ProductScratch scratch = product_scratch(c, kName, {dy.rows(), w.dim(1), gemm_depth(dy.cols())}, w, type);
   Op op(c, kName, product_cost(dy.rows(), w.dim(1), dy.cols(), bytes_of(dx, dy, w), accumulate));
@@ -84,7 +84,7 @@ void linear_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Te
   check_rank(kName, "dy", dy);
   check_rank(kName, "x", x);
   const DType type = check_operand(c, kName, "dy", dy, dy.shape());
-  check_typed(kName, "x", x, dy.shape().with_dim(-1, x.cols()), type);
+  check_of_type(kName, "x", x, dy.shape().with_dim(-1, x.cols()), type);
   check_float(kName, "dw", dw, {dy.cols(), x.cols()});
   ProductScratch scratch = product_scratch(c, kName, {dy.cols(), x.cols(), gemm_depth(x.rows())});
   Op op(c, kName, product_cost(dy.cols(), x.cols(), x.rows(), bytes_of(dw, dy, x), true));
@@ -107,8 +107,8 @@ void batched_matmul(const Context& c, Tensor& y, const Tensor& a, Transpose ta, 
   const std::int64_t m = a.dim(ta == Transpose::no ? 1 : 2), k = a.dim(ta == Transpose::no ? 2 : 1);
   const std::int64_t n = b.dim(tb == Transpose::no ? 2 : 1);
   const DType type = check_operand(c, kName, "a", a, a.shape());
-  check_typed(kName, "b", b, tb == Transpose::no ? Shape{a.dim(0), k, n} : Shape{a.dim(0), n, k}, type);
-  check_typed(kName, "y", y, {a.dim(0), m, n}, type);
+  check_of_type(kName, "b", b, tb == Transpose::no ? Shape{a.dim(0), k, n} : Shape{a.dim(0), n, k}, type);
+  check_of_type(kName, "y", y, {a.dim(0), m, n}, type);
   ProductScratch scratch = product_scratch(c, kName, {m, n, gemm_depth(k), a.dim(0)});
   const double batch = static_cast<double>(a.dim(0));
   Op op(c, kName, {2 * batch * m * n * k, bytes_of(y, a, b)});

@@ -50,12 +50,6 @@ inline DType check_operand(const Context& c, std::string_view op, std::string_vi
                       " of type f16 or bf16 on CUDA, got f32");
   return type;
 }
-// ... and checks another of them.
-inline void check_typed(std::string_view op, std::string_view what, const Tensor& t, const Shape& expected,
-                        DType type) {
-  check_shape(op, what, t, expected);
-  check_dtype(op, what, t, type);
-}
 
 // The memory traffic that a product cannot avoid: each operand once, an accumulated output twice.
 inline Cost product_cost(double m, double n, double k, double bytes, bool accumulate) {

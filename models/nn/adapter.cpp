@@ -77,6 +77,8 @@ void LoraSet::init(const Context& c, std::uint64_t seed, std::span<const Weight>
   if (pissa()) initial_down_ = Tensor(c.memory(), down_.shape, DType::f32, Account::adapters, "pissa down");
   for (LoraMember& m : members_) {
     const bool needs_weight = m.spec.dora || pissa();
+    require<ConfigError>(!needs_weight || !c.device().is_cuda(), "lora: ", m.name, ": ",
+                         pissa() ? "PiSSA" : "DoRA", " is not on CUDA yet; use device: cpu");
     if (needs_weight && static_cast<std::size_t>(m.output) >= frozen.size())
       throw std::logic_error("lora: " + m.name + " starts from its weight, which init did not get");
     if (pissa()) {

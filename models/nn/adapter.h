@@ -91,6 +91,7 @@ class LoraSet {
   void set_factors(LoraMember& m, std::span<const float> down, std::span<const float> up);
   std::vector<Param*> params();
 
+  // Throws ConfigError for DoRA and PiSSA on CUDA, where they do not exist yet.
   // A function of seed, member name and, for DoRA and PiSSA, the frozen weights, one per output of the layer:
   // use SharedLinear::init_adapters for those. A resumed PiSSA run calls it too, for up0 and down0, before
   // the parameters come back.

@@ -6,6 +6,7 @@
 #include "engine/train/clip.h"
 #include "engine/train/ema.h"
 #include "engine/train/facts.h"
+#include "engine/train/loss_scale.h"
 #include "engine/train/lr_schedule.h"
 #include "engine/train/resources.h"
 #include "kernels/elementwise/elementwise.h"
@@ -31,6 +32,50 @@ class UpdateTest : public ::testing::Test {
     for (float& v : t.span<float>()) v = scale * (2 * random.uniform() - 1);
   }
 };
+
+TEST(LossScaleTest, OverflowsHalveItAndManyCleanStepsDoubleIt) {
+  LossScale scale(DType::f16);
+  EXPECT_EQ(scale.value(), 65536);
+  EXPECT_TRUE(scale.update(false));
+  EXPECT_EQ(scale.value(), 32768);
+  for (int i = 1; i < LossScale::kCleanSteps; ++i) EXPECT_FALSE(scale.update(true));
+  EXPECT_EQ(scale.value(), 32768);
+  LossScale resumed(DType::f16);
+  resumed.restore(scale.value(), scale.clean_steps());
+  for (LossScale* s : {&scale, &resumed}) {
+    EXPECT_FALSE(s->update(true));
+    EXPECT_EQ(s->value(), 65536);
+    EXPECT_EQ(s->clean_steps(), 0);
+  }
+  scale.update(true);
+  scale.update(false);  // begins the count again
+  EXPECT_EQ(scale.clean_steps(), 0);
+  for (int i = 0; i < 15; ++i) EXPECT_TRUE(scale.update(false));
+  EXPECT_EQ(scale.value(), 1);
+  EXPECT_FALSE(scale.update(false));  // now it is not the scale's fault
+  EXPECT_EQ(scale.value(), 1);
+}
+
+TEST(LossScaleTest, OnlyFp16HasOne) {
+  for (const DType t : {DType::f32, DType::bf16}) {
+    LossScale scale(t);
+    EXPECT_EQ(scale.value(), 1);
+    EXPECT_FALSE(scale.update(false));
+    for (int i = 0; i < LossScale::kCleanSteps; ++i) scale.update(true);
+    EXPECT_EQ(scale.value(), 1);
+  }
+}
+
+TEST_F(UpdateTest, TheLossScaleLeavesNormAndUpdateAsTheyAre) {
+  ParamArena arena(c_, {&a_});
+  fill_random(arena.grad(), 8, 3.0F);
+  const GradientCheck plain = check_gradient(c_, arena, 0.5);
+  scale(c_, arena.grad(), arena.grad(), 1024);
+  const GradientCheck scaled = check_gradient(c_, arena, 0.5, 1024);
+  EXPECT_LT(plain.scale, 1);
+  EXPECT_EQ(scaled.norm, plain.norm);
+  EXPECT_EQ(scaled.scale * 1024, plain.scale);
+}
 
 TEST_F(UpdateTest, ArenaPlacesParametersWithoutGaps) {
   ParamArena arena(c_, {&a_, &b_, &bias_});
