@@ -59,6 +59,20 @@ Runtime::Runtime(Device device, std::size_t budget, int threads, DType activatio
                  device.to_string(), ": activations cannot be ", name_of(activations));
 }
 
+Context Context::with_live_step(const Tensor& live) const {
+  require<ShapeError>(live.dtype() == DType::i32 && live.numel() == 2,
+                      "a live step is two i32 numbers: step and first sample");
+  Context c = *this;
+  c.live_ = planning() ? nullptr : reinterpret_cast<const LiveStep*>(live.raw());
+  return c;
+}
+
+Context Context::on(const Stream& stream) const {
+  Context c = *this;
+  c.stream_ = &stream;
+  return c;
+}
+
 Op::Op(const Context& c, std::string_view name, Cost cost)
     : meter_(c.cost()),
       name_(name),

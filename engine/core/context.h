@@ -10,6 +10,7 @@
 #include "engine/core/memory.h"
 #include "engine/core/parallel.h"
 #include "engine/core/philox.h"
+#include "engine/core/stream.h"
 #include "engine/core/tensor.h"
 
 namespace rankine {
@@ -72,8 +73,10 @@ class Context {
   Memory& memory() const { return runtime_->memory(); }
   ThreadPool& pool() const { return runtime_->pool(); }
   CostMeter& cost() const { return runtime_->cost(); }
-  // The stream that kernels of a CUDA device are launched on.
-  CudaStream cuda_stream() const { return runtime_->cuda_stream(); }
+  // The stream that kernels of a CUDA device are launched on: that of its memory, or another that on() named.
+  CudaStream cuda_stream() const { return stream_ ? stream_->cuda_stream() : runtime_->cuda_stream(); }
+  // The caller sees to the order of the two streams, with events. `stream` must outlive the context.
+  Context on(const Stream& stream) const;
   Runtime& runtime() const { return *runtime_; }
 
   DType activations() const { return runtime_->activations(); }
@@ -106,8 +109,12 @@ class Context {
   float loss_scale = 1;
 
   RandomStream random(std::uint32_t purpose, std::uint32_t sample) const {
+    if (live_) return {seed, purpose, 0, sample, live_};
     return {seed, purpose, step, first_sample + sample};
   }
+  // In work that may be recorded (step_graph.h): step and first_sample are read on the device. `live` is an
+  // i32 tensor of two numbers there.
+  Context with_live_step(const Tensor& live) const;
 
  private:
   Context with(Tape* tape) const {
@@ -117,6 +124,8 @@ class Context {
   }
   Runtime* runtime_;
   Tape* tape_ = nullptr;
+  const LiveStep* live_ = nullptr;
+  const Stream* stream_ = nullptr;
 };
 
 // Opened by a kernel's door after its checks: accounts the cost, times the call, and says whether to run at

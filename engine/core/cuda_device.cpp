@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/core/error.h"
 
@@ -59,6 +60,80 @@ void copy_bytes(CudaStream stream, void* to, const void* from, std::size_t bytes
 }
 
 void synchronize(CudaStream stream) { check(cudaStreamSynchronize(stream), "synchronize"); }
+
+CudaEvent record_event(CudaStream stream) {
+  cudaEvent_t made = nullptr;
+  check(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "event");
+  CudaEvent event(made, [](cudaEvent_t e) { cudaEventDestroy(e); });
+  check(cudaEventRecord(made, stream), "record an event");
+  return event;
+}
+
+void wait_for(CudaStream stream, const CudaEvent& event) {
+  check(cudaStreamWaitEvent(stream, event.get(), 0), "wait for an event");
+}
+
+bool reached(const CudaEvent& event) {
+  const cudaError_t status = cudaEventQuery(event.get());
+  if (status == cudaErrorNotReady) return false;
+  check(status, "event");
+  return true;
+}
+
+void synchronize(const CudaEvent& event) { check(cudaEventSynchronize(event.get()), "synchronize"); }
+
+std::shared_ptr<std::byte> pinned_bytes(std::size_t bytes) {
+  void* p = nullptr;
+  check(cudaMallocHost(&p, bytes), "page-locked memory");
+  return {static_cast<std::byte*>(p), [](std::byte* mine) { cudaFreeHost(mine); }};
+}
+
+namespace {
+
+// From begin to end of a recording, so that one that fails leaves no stream in recording mode.
+class Recording {
+ public:
+  explicit Recording(CudaStream stream) : stream_(stream) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "begin a recording");
+  }
+  ~Recording() {
+    cudaGraph_t left = nullptr;
+    if (stream_ && cudaStreamEndCapture(stream_, &left) == cudaSuccess && left) cudaGraphDestroy(left);
+    if (stream_) cudaGetLastError();  // of a recording that has failed already
+  }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+
+  std::shared_ptr<CUgraph_st> end() {
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(std::exchange(stream_, nullptr), &graph), "end a recording");
+    return {graph, [](cudaGraph_t g) { cudaGraphDestroy(g); }};
+  }
+
+ private:
+  CudaStream stream_;
+};
+
+}  // namespace
+
+std::shared_ptr<CUgraphExec_st> record_graph(CudaStream stream, const std::function<void()>& work) {
+  Recording recording(stream);
+  work();
+  const std::shared_ptr<CUgraph_st> graph = recording.end();
+  cudaGraphExec_t exec = nullptr;
+  check(cudaGraphInstantiate(&exec, graph.get(), 0), "make a graph");
+  return {exec, [](cudaGraphExec_t e) { cudaGraphExecDestroy(e); }};
+}
+
+bool recording(CudaStream stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &status), "stream");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+void launch_graph(const std::shared_ptr<CUgraphExec_st>& graph, CudaStream stream) {
+  check(cudaGraphLaunch(graph.get(), stream), "launch a graph");
+}
 
 int device_count() {
   int count = 0;

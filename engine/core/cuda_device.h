@@ -2,9 +2,13 @@
 // (build::cuda); on such a build without a driver every call throws Error with the runtime's own reason.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "engine/core/memory.h"
+
+struct CUevent_st;
+struct CUgraphExec_st;
 
 namespace rankine::cuda {
 
@@ -18,6 +22,23 @@ std::shared_ptr<CUstream_st> make_stream(Device device);
 // is until `synchronize`.
 void copy_bytes(CudaStream stream, void* to, const void* from, std::size_t bytes);
 void synchronize(CudaStream stream);
+
+// A point of a stream's order.
+using CudaEvent = std::shared_ptr<CUevent_st>;
+CudaEvent record_event(CudaStream stream);
+void wait_for(CudaStream stream, const CudaEvent& event);
+bool reached(const CudaEvent& event);
+void synchronize(const CudaEvent& event);
+
+// Page-locked memory of the host: what the device reads and writes while the program goes on.
+std::shared_ptr<std::byte> pinned_bytes(std::size_t bytes);
+
+// What `work` queues on `stream`, and on streams that it makes wait for events of it and be waited for, as a
+// graph: nothing is run. Work that allocates device memory or waits for the device fails. Throws what `work`
+// throws.
+std::shared_ptr<CUgraphExec_st> record_graph(CudaStream stream, const std::function<void()>& work);
+bool recording(CudaStream stream);
+void launch_graph(const std::shared_ptr<CUgraphExec_st>& graph, CudaStream stream);
 
 int device_count();  // 0 without a driver
 std::size_t free_memory(Device device);

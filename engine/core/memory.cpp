@@ -7,6 +7,7 @@
 
 #include "engine/core/cuda_device.h"
 #include "engine/core/error.h"
+#include "engine/core/host_ring.h"
 #include "engine/core/poison.h"
 
 namespace rankine {
@@ -136,6 +137,7 @@ Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(bud
   } else if constexpr (build::cuda) {
     backing_ = cuda::make_backing(device, budget);
     stream_ = cuda::make_stream(device);
+    ring_ = std::make_shared<cuda::HostRing>(stream_.get());
   } else {
     throw Error("Memory: this build has no CUDA runtime; use device: cpu");
   }
@@ -148,12 +150,18 @@ Memory::~Memory() {
 std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std::string name) {
   if (account == Account::mapped) throw std::logic_error("Memory: mapped bytes are adopted, not allocated");
   const std::size_t limit = backing_ ? std::min(budget_, backing_->capacity()) : budget_;
-  if (offsets_.end_after(bytes) > limit) {
+  OffsetAllocator& from = in_frame_ ? frame_ : offsets_;
+  const std::size_t base_offset = in_frame_ ? frame_base_ : 0;
+  if (base_offset + from.end_after(bytes) > limit) {
     throw OutOfMemory(join("out of memory on ", device_.to_string(), ": \"", name, "\" (", name_of(account),
                            ") needs ", human_bytes(double(bytes)), ", but only ", human_bytes(double(limit)),
                            " may be used\n", report()));
   }
-  const std::size_t offset = offsets_.allocate(bytes);
+  const std::size_t offset = base_offset + from.allocate(bytes);
+  if (in_frame_) {
+    frame_high_ = std::max(frame_high_, base_offset + frame_.end());
+    frame_most_ = std::max(frame_most_, frame_high_);
+  }
   if (watched()) {
     allow_bytes(base() + offset, bytes);
     forbid_bytes(base() + offset + bytes, OffsetAllocator::rounded(bytes) - bytes);
@@ -162,8 +170,8 @@ std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std:
   auto block = std::make_shared<Block>(*this, offset, bytes, account, std::move(name));
   ++allocations_;
   held_[static_cast<int>(account)] += bytes;
-  if (offsets_.held() > peak_held_) {
-    peak_held_ = offsets_.held();
+  if (held() > peak_held_) {
+    peak_held_ = held();
     at_peak_ = held_;
   }
   return block;
@@ -180,16 +188,53 @@ std::shared_ptr<Block> Memory::adopt(const MappedBytes& mapped, std::size_t byte
 
 void Memory::release(std::size_t offset, std::size_t bytes, Account account) {
   if (account != Account::mapped) {
-    offsets_.release(offset);
+    const bool framed = offset >= frame_base_ && frame_.holds(offset - frame_base_);
+    if (framed)
+      frame_.release(offset - frame_base_);
+    else
+      offsets_.release(offset);
     if (watched()) forbid_bytes(base() + offset, OffsetAllocator::rounded(bytes));
   }
   held_[static_cast<int>(account)] -= bytes;
 }
 
+void Memory::upload([[maybe_unused]] std::byte* to, [[maybe_unused]] std::span<const std::byte> from) {
+  if constexpr (build::cuda) ring_->upload(to, from.data(), from.size());
+}
+
 void Memory::reset_peak() {
   offsets_.reset_high_water();
-  peak_held_ = offsets_.held();
+  frame_high_ = in_frame_ ? frame_base_ + frame_.end() : 0;
+  peak_held_ = held();
   at_peak_ = held_;
+}
+
+std::size_t Memory::high_water() const { return std::max(offsets_.high_water(), frame_high_); }
+
+Memory::Frame::Frame(Memory& memory) : memory_(memory) {
+  if (memory.in_frame_ || memory.frame_.held() != 0)
+    throw std::logic_error("Memory: a frame is opened while another is in use");
+  const std::size_t above = (memory.offsets_.end() + kStep - 1) / kStep * kStep;
+  memory.frame_base_ = std::max(memory.frame_base_, above);
+  memory.frame_most_ = std::max(memory.frame_most_, memory.frame_base_);
+  memory.in_frame_ = true;
+}
+
+Memory::Frame::~Frame() {
+  if (open_) memory_.in_frame_ = false;
+}
+
+void Memory::Frame::open_all() {
+  if (!memory_.watched()) return;
+  all_ = true;
+  allow_bytes(memory_.base() + base(), memory_.frame_most_ - base());
+}
+
+void Memory::Frame::close() {
+  open_ = memory_.in_frame_ = false;
+  if (all_) forbid_bytes(memory_.base() + base(), memory_.frame_most_ - base());
+  if (memory_.frame_.held() != 0)
+    throw std::logic_error("Memory: a frame closes while tensors made in it are held\n" + memory_.report());
 }
 
 std::string Memory::report() const {

@@ -3,6 +3,11 @@
 // All tensors of a device come from one Memory. It hands out offsets in one address range with a best-fit,
 // coalescing rule that depends on nothing but the sequence of calls. So the same program on a plan device
 // (no backing) reaches the same high-water mark, byte for byte, as the real run: the forecast is the program.
+//
+// A Frame makes the offsets of a piece of work independent of what came before: while it is open, tensors get
+// offsets as if memory were empty, counted from a base above everything that is held. So work that asks for
+// the same sizes gets the same addresses every time the base is the same, and a recording of it
+// (step_graph.h) can be played again.
 #pragma once
 
 #include <array>
@@ -18,6 +23,10 @@
 #include "engine/core/device.h"
 
 namespace rankine {
+
+namespace cuda {
+class HostRing;
+}
 
 // What a block is for; the rows of every memory report.
 // `mapped` bytes lie in files, outside the budget: the system reads and drops their pages by itself.
@@ -39,6 +48,8 @@ class OffsetAllocator {
   // What an allocation of so many bytes takes.
   static std::size_t rounded(std::size_t bytes);
 
+  bool holds(std::size_t offset) const { return used_.contains(offset); }
+  std::size_t end() const { return end_; }  // of the last byte held
   std::size_t high_water() const { return high_water_; }
   std::size_t held() const { return held_; }
   void reset_high_water() { high_water_ = end_; }
@@ -83,7 +94,7 @@ class Block {
   std::size_t bytes() const { return bytes_; }
   Account account() const { return account_; }
   const std::string& name() const { return name_; }
-  const Memory& memory() const { return memory_; }
+  Memory& memory() const { return memory_; }
 
  private:
   Memory& memory_;
@@ -112,16 +123,41 @@ class Memory {
   Device device() const { return device_; }
   // The stream on which this memory's contents change; null on a CPU and on a plan device.
   CudaStream cuda_stream() const { return stream_.get(); }
+  // Bytes of the host into a block of this memory on CUDA, in the order of its stream.
+  void upload(std::byte* to, std::span<const std::byte> from);
   std::size_t budget() const { return budget_; }
-  std::size_t held() const { return offsets_.held(); }
+  std::size_t held() const { return offsets_.held() + frame_.held(); }
   std::size_t held(Account account) const { return held_[static_cast<int>(account)]; }
   // The most bytes held per account at the moment the total was highest.
   std::size_t at_peak(Account account) const { return at_peak_[static_cast<int>(account)]; }
-  std::size_t high_water() const { return offsets_.high_water(); }
+  std::size_t high_water() const;
   std::size_t peak_held() const { return peak_held_; }
   std::uint64_t allocations() const { return allocations_; }
   void reset_peak();
   std::string report() const;  // a table: account, held, at peak
+
+  // Open from its constructor to close(). One at a time; what is made in it must be gone when it closes.
+  class Frame {
+   public:
+    static constexpr std::size_t kStep = std::size_t{2} << 20;  // a base is a multiple of it: it moves seldom
+
+    // Throws std::logic_error when one is open already.
+    explicit Frame(Memory& memory);
+    ~Frame();
+    Frame(const Frame&) = delete;
+    Frame& operator=(const Frame&) = delete;
+
+    // Where its offsets start. Never lower than that of a frame before.
+    std::size_t base() const { return memory_.frame_base_; }
+    // Lets kernels touch, until it closes, all that was ever handed out in frames: for work recorded in one.
+    void open_all();
+    // Throws std::logic_error, with a report, when a tensor made in it is still held.
+    void close();
+
+   private:
+    Memory& memory_;
+    bool open_ = true, all_ = false;
+  };
 
  private:
   friend class Block;
@@ -133,8 +169,13 @@ class Memory {
   Device device_;
   std::size_t budget_;
   OffsetAllocator offsets_;
+  OffsetAllocator frame_;                        // from frame_base_
+  std::size_t frame_base_ = 0, frame_high_ = 0;  // high: since reset_peak()
+  std::size_t frame_most_ = 0;                   // the end of all bytes handed out in frames
+  bool in_frame_ = false;
   std::unique_ptr<Backing> backing_;
   std::shared_ptr<CUstream_st> stream_;
+  std::shared_ptr<cuda::HostRing> ring_;  // on CUDA
   std::array<std::size_t, kAccounts> held_{}, at_peak_{};
   std::size_t peak_held_ = 0;
   std::size_t most_used_ = 0;  // the end of all bytes that were ever handed out

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <stdexcept>
 #include <string_view>
 
 namespace rankine {
@@ -17,12 +18,22 @@ constexpr std::uint32_t purpose(std::string_view name) {
   return h;
 }
 
+// Step and first sample of the work under way, in device memory: what a recording of it (step_graph.h) reads
+// in their place.
+struct LiveStep {
+  std::uint32_t step = 0;
+  std::uint32_t first_sample = 0;
+};
+
 // One stream of random numbers: elements 0, 1, 2, ... of it are independent.
 struct RandomStream {
   std::uint64_t seed = 0;
   std::uint32_t purpose = 0;
   std::uint32_t step = 0;
   std::uint32_t sample = 0;
+  // Device memory or null. Where there is one, kernels take live->step for step and add live->first_sample to
+  // sample; the host cannot make these numbers.
+  const LiveStep* live = nullptr;
 };
 
 namespace philox {
@@ -65,7 +76,10 @@ inline std::array<float, 4> to_normal(const Block& w) {
 // Uniform numbers on the host, one after another: for decisions of the data loader and the task.
 class HostRandom {
  public:
-  explicit HostRandom(RandomStream stream) : stream_(stream) {}
+  // Throws std::logic_error for a stream of a live step.
+  explicit HostRandom(RandomStream stream) : stream_(stream) {
+    if (stream.live) throw std::logic_error("random numbers of a recorded step are made on the device");
+  }
   std::uint32_t word() {
     if (at_ % 4 == 0) block_ = philox::generate(stream_, at_ / 4);
     return block_[at_++ % 4];

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/core/cuda_device.h"
 #include "engine/core/error.h"
 
 namespace rankine {
@@ -36,12 +37,18 @@ struct Event::State {
 };
 
 bool Event::reached() const {
+  if constexpr (build::cuda) {
+    if (cuda_) return cuda::reached(cuda_);
+  }
   if (!state_) return true;
   const std::lock_guard lock(state_->mutex);
   return state_->reached;
 }
 
 void Event::synchronize() const {
+  if constexpr (build::cuda) {
+    if (cuda_) return cuda::synchronize(cuda_);
+  }
   if (!state_) return;
   if (const std::exception_ptr error = state_->await()) std::rethrow_exception(error);
 }
@@ -111,18 +118,36 @@ struct Stream::Worker {
 };
 
 Stream::Stream(Device device) {
-  require<Error>(!device.is_cuda() || device.plan, "Stream: this build has no CUDA runtime; use device: cpu");
-  if (!device.plan) worker_ = std::make_unique<Worker>();
+  if (device.plan) return;
+  if (!device.is_cuda()) {
+    worker_ = std::make_unique<Worker>();
+  } else if constexpr (build::cuda) {
+    cuda_ = cuda::make_stream(device);
+  } else {
+    throw Error("Stream: this build has no CUDA runtime; use device: cpu");
+  }
 }
+
+Stream::Stream(std::shared_ptr<CUstream_st> cuda) : cuda_(std::move(cuda)) {}
+
+Stream Stream::over(CudaStream stream) { return Stream(std::shared_ptr<CUstream_st>(std::shared_ptr<void>(), stream)); }
+
+Stream::Stream(Stream&&) noexcept = default;
 
 Stream::~Stream() = default;
 
 void Stream::run(std::function<void()> work) {
-  if (worker_) worker_->add({std::move(work), nullptr, nullptr});
+  if (worker_)
+    worker_->add({std::move(work), nullptr, nullptr});
+  else if (cuda_)
+    work();
 }
 
 Event Stream::record() {
   Event event;
+  if constexpr (build::cuda) {
+    if (cuda_) event.cuda_ = cuda::record_event(cuda_.get());
+  }
   if (!worker_) return event;
   event.state_ = std::make_shared<Event::State>();
   worker_->add({nullptr, nullptr, event.state_});
@@ -130,10 +155,21 @@ Event Stream::record() {
 }
 
 void Stream::wait(const Event& event) {
+  if constexpr (build::cuda) {
+    if (cuda_ && event.cuda_) return cuda::wait_for(cuda_.get(), event.cuda_);
+  }
+  if (cuda_) return event.synchronize();  // the host's work: what is launched from now on comes after it
+  if (worker_ && event.cuda_) {
+    run([event] { event.synchronize(); });
+    return;
+  }
   if (worker_ && event.state_) worker_->add({nullptr, event.state_, nullptr});
 }
 
 void Stream::synchronize() {
+  if constexpr (build::cuda) {
+    if (cuda_) return cuda::synchronize(cuda_.get());
+  }
   if (!worker_) return;
   {
     const std::lock_guard lock(worker_->mutex);

@@ -8,7 +8,8 @@
 // its own section with it. The sections after it run as usual.
 //
 // On the CPU a stream is one worker thread. On a plan device nothing is run and every event is reached. On a
-// CUDA device run() is to call `work` at once, and what it launches is queued on the device.
+// CUDA device run() calls `work` at once, on the caller's thread, and what it launches on cuda_stream() is
+// queued there; when it throws, run() throws. Errors of the device itself appear where somebody waits.
 //
 // Work makes and frees no Tensor: Memory belongs to the thread of the program. Tensors that it uses are made
 // before it and kept until its event is reached. What work captured is gone by then.
@@ -18,6 +19,8 @@
 #include <memory>
 
 #include "engine/core/device.h"
+
+struct CUevent_st;
 
 namespace rankine {
 
@@ -32,15 +35,20 @@ class Event {
  private:
   friend class Stream;
   struct State;
-  std::shared_ptr<State> state_;
+  std::shared_ptr<State> state_;      // of a worker
+  std::shared_ptr<CUevent_st> cuda_;  // of a CUDA device
 };
 
 class Stream {
  public:
-  // Throws Error for a CUDA device that is not a plan.
+  // Throws Error for a CUDA device in a build without CUDA.
   explicit Stream(Device device);
-  // Finishes what is queued; an error that nobody waited for is dropped.
+  // A stream that work is launched on already, as that of a Memory; null on a CPU and on a plan device, where
+  // what is done is done when a call returns: every event of it is reached.
+  static Stream over(CudaStream stream);
+  // Finishes what is queued (CUDA: it goes on by itself); an error that nobody waited for is dropped.
   ~Stream();
+  Stream(Stream&&) noexcept;
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
@@ -53,9 +61,15 @@ class Stream {
   // itself.
   void synchronize();
 
+  // What kernels are launched on; null on a CPU and on a plan device.
+  CudaStream cuda_stream() const { return cuda_.get(); }
+
  private:
   struct Worker;
-  std::unique_ptr<Worker> worker_;  // null on a plan device
+  explicit Stream(std::shared_ptr<CUstream_st> cuda);
+
+  std::unique_ptr<Worker> worker_;     // of a CPU
+  std::shared_ptr<CUstream_st> cuda_;  // of a CUDA device
 };
 
 }  // namespace rankine

@@ -17,27 +17,27 @@ void check_sizes(std::string_view op, const Tensor& t, std::size_t bytes) {
 
 bool planned(const Tensor& t) { return t.storage()->memory().device().plan; }
 
-void move_bytes(const Memory& memory, void* to, const void* from, std::size_t bytes) {
-  if (bytes == 0) return;
-  if constexpr (build::cuda) {
-    if (memory.device().is_cuda()) {
-      cuda::copy_bytes(memory.cuda_stream(), to, from, bytes);
-      return cuda::synchronize(memory.cuda_stream());
-    }
-  }
-  std::memcpy(to, from, bytes);
-}
-
 }  // namespace
 
 void upload(Tensor& to, std::span<const std::byte> from) {
   check_sizes("upload", to, from.size());
-  if (!planned(to)) move_bytes(to.storage()->memory(), to.raw(), from.data(), from.size());
+  if (planned(to) || from.empty()) return;
+  Memory& memory = to.storage()->memory();
+  if (memory.device().is_cuda()) return memory.upload(static_cast<std::byte*>(to.raw()), from);
+  std::memcpy(to.raw(), from.data(), from.size());
 }
 
 void download(std::span<std::byte> to, const Tensor& from) {
   check_sizes("download", from, to.size());
-  if (!planned(from)) move_bytes(from.storage()->memory(), to.data(), from.raw(), to.size());
+  if (planned(from) || to.empty()) return;
+  if constexpr (build::cuda) {
+    const Memory& memory = from.storage()->memory();
+    if (memory.device().is_cuda()) {
+      cuda::copy_bytes(memory.cuda_stream(), to.data(), from.raw(), to.size());
+      return cuda::synchronize(memory.cuda_stream());
+    }
+  }
+  std::memcpy(to.data(), from.raw(), to.size());
 }
 
 std::vector<float> floats_of(const Tensor& t) {

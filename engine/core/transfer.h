@@ -1,6 +1,6 @@
-// Bytes between the host and a tensor, wherever it lives. On CUDA a call waits for the work that its memory's
-// stream has queued, and returns when the bytes are there. On a plan device nothing is moved and values come
-// back empty. All throw ShapeError when sizes or types do not match.
+// Bytes between the host and a tensor, wherever it lives. On CUDA they move in the order of its memory's
+// stream: an upload is queued and returns, a download waits for all that was queued before it. On a plan
+// device nothing is moved and values come back empty. All throw ShapeError when sizes or types do not match.
 #pragma once
 
 #include <span>

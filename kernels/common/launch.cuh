@@ -54,11 +54,13 @@ void launch(const Launch& l, void (*kernel)(Params...), Args&&... args) {
   }
 #ifdef RANKINE_EMULATED
   // As on a card, the arguments are evaluated here and copied to the kernel.
-  const std::tuple<Params...> values(std::forward<Args>(args)...);
   const std::string name(l.op);
   const emulator::LaunchInfo info{
-      name.c_str(), reinterpret_cast<const void*>(kernel), l.file, l.line, l.grid, l.block, l.shared_bytes};
-  emulator::launch(info, [&] { std::apply(kernel, values); });
+      name.c_str(), reinterpret_cast<const void*>(kernel), l.file, l.line, l.grid, l.block, l.shared_bytes,
+      l.stream};
+  emulator::launch(info, [kernel, values = std::tuple<Params...>(std::forward<Args>(args)...)] {
+    std::apply(kernel, values);
+  });
 #else
   kernel<<<l.grid, l.block, l.shared_bytes, l.stream>>>(static_cast<Params>(args)...);
 #endif

@@ -5,6 +5,7 @@
 
 #include "engine/core/error.h"
 #include "kernels/emulator/executor.h"
+#include "kernels/emulator/graph.h"
 #include "kernels/emulator/host_state.h"
 #include "kernels/emulator/limits.h"
 #include "kernels/emulator/shadow.h"
@@ -48,6 +49,22 @@ class Running {
 
 }  // namespace
 
+bool record_launch(const LaunchInfo& info, const std::function<std::function<void()>()>& body) {
+  if (!recording(info.stream)) return false;
+  if (const cudaError_t error = check(info); error != cudaSuccess) {
+    host_state::set_error(error);
+    return true;
+  }
+  const std::string name = info.kernel;
+  LaunchInfo later = info;
+  later.stream = nullptr;
+  return record(info.stream, name, [later, name, body = body()]() mutable {
+    later.kernel = name.c_str();
+    launch_erased(
+        later, [](void* f) { (*static_cast<std::function<void()>*>(f))(); }, &body);
+  });
+}
+
 void launch_erased(const LaunchInfo& info, void (*invoke)(void*), void* body) {
   if (active) {
     in_kernel = false;
@@ -62,6 +79,7 @@ void launch_erased(const LaunchInfo& info, void (*invoke)(void*), void* body) {
   static thread_local Executor executor;
   const Running running(executor);
   try {
+    note(info.kernel);
     shadow::begin_launch();
     executor.run(info, invoke, body);
   } catch (const Fault&) {

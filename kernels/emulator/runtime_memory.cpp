@@ -6,12 +6,14 @@
 #include <map>
 #include <mutex>
 
+#include "kernels/emulator/graph.h"
 #include "kernels/emulator/host_state.h"
 #include "kernels/emulator/sanitizer.h"
 
 namespace {
 
-namespace sanitizer = rankine::emulator::sanitizer;
+namespace emulator = rankine::emulator;
+namespace sanitizer = emulator::sanitizer;
 using rankine::emulator::host_state::set_error;
 
 constexpr std::size_t kPage = 4096;
@@ -43,6 +45,7 @@ std::size_t mapped(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPa
 
 cudaError_t allocate(void** p, std::size_t bytes, bool device) {
   *p = nullptr;
+  if (emulator::anybody_records()) return result(cudaErrorStreamCaptureUnsupported);
   if (bytes == 0) return cudaSuccess;
   if (bytes > SIZE_MAX / 2) return result(cudaErrorMemoryAllocation);
   void* ground = mmap(nullptr, mapped(bytes), PROT_READ | PROT_WRITE,
@@ -60,6 +63,7 @@ cudaError_t allocate(void** p, std::size_t bytes, bool device) {
 
 cudaError_t release(void* p, bool device) {
   if (!p) return cudaSuccess;
+  if (emulator::anybody_records()) return result(cudaErrorStreamCaptureUnsupported);
   const std::lock_guard lock(guard());
   const auto found = allocations().find(reinterpret_cast<std::uintptr_t>(p));
   if (found == allocations().end() || !found->second.own || found->second.device != device)
@@ -136,8 +140,21 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   std::memmove(to, from, bytes);
   return cudaSuccess;
 }
+namespace {
+void copy_now(void* to, const void* from, std::size_t bytes) {
+  emulator::note("copy");
+  std::memmove(to, from, bytes);
+}
+void fill_now(void* p, int value, std::size_t bytes) {
+  emulator::note("fill");
+  std::memset(p, value, bytes);
+}
+}  // namespace
+
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
+                            cudaStream_t stream) {
+  if (emulator::record(stream, "copy", [=] { copy_now(to, from, bytes); })) return cudaSuccess;
+  emulator::note("copy");
   return cudaMemcpy(to, from, bytes, kind);
 }
 cudaError_t cudaMemset(void* p, int value, std::size_t bytes) {
@@ -146,6 +163,8 @@ cudaError_t cudaMemset(void* p, int value, std::size_t bytes) {
   std::memset(p, value, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t) {
+cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t stream) {
+  if (emulator::record(stream, "fill", [=] { fill_now(p, value, bytes); })) return cudaSuccess;
+  emulator::note("fill");
   return cudaMemset(p, value, bytes);
 }

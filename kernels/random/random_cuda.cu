@@ -13,7 +13,9 @@ struct Words {
 
 // philox::generate of engine/core/philox.h, for the device.
 __device__ Words generate(const RandomStream& s, std::uint32_t block) {
-  std::uint32_t x0 = block, x1 = s.sample, x2 = s.step, x3 = s.purpose;
+  const std::uint32_t step = s.live ? s.live->step : s.step;
+  const std::uint32_t first = s.live ? s.live->first_sample : 0;
+  std::uint32_t x0 = block, x1 = first + s.sample, x2 = step, x3 = s.purpose;
   auto k0 = static_cast<std::uint32_t>(s.seed), k1 = static_cast<std::uint32_t>(s.seed >> 32);
   for (int round = 0; round < 10; ++round) {
     const std::uint32_t high0 = __umulhi(0xD2511F53U, x0), low0 = 0xD2511F53U * x0;

@@ -5,11 +5,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/emulator/include/emulator_types.h"
+
+struct CUstream_st;
 
 namespace rankine::emulator {
 
@@ -41,15 +46,19 @@ struct LaunchInfo {
   int line = 0;
   dim3 grid, block;
   std::size_t shared_bytes = 0;
+  CUstream_st* stream = nullptr;
 };
 
 void launch_erased(const LaunchInfo& info, void (*invoke)(void*), void* body);
+// Whether info.stream records: then nothing runs, and `body` is kept for when the graph is launched.
+bool record_launch(const LaunchInfo& info, const std::function<std::function<void()>()>& body);
 
 // Calls `body` once per thread of the grid. Limits of the driver that the launch breaks are an error of
 // cudaGetLastError and nothing runs. Throws Fault; the memory the kernel wrote is then in any state.
 template <class Body>
 void launch(const LaunchInfo& info, Body&& body) {
   using Callable = std::remove_reference_t<Body>;
+  if (record_launch(info, [&] { return std::function<void()>(body); })) return;
   launch_erased(
       info, [](void* callable) { (*static_cast<Callable*>(callable))(); },
       const_cast<void*>(static_cast<const void*>(std::addressof(body))));
@@ -57,6 +66,22 @@ void launch(const LaunchInfo& info, Body&& body) {
 
 // The dynamic shared memory of the running block: LaunchInfo::shared_bytes, on a boundary of 128 bytes.
 void* dynamic_shared();
+
+// While it lives: the names of what this thread had run, in order, one by one or as nodes of a graph.
+// Launches have that of their operation, the rest are "copy" and "fill".
+class Recording {
+ public:
+  Recording();
+  ~Recording();
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  friend void note(const std::string& name);
+  std::vector<std::string> names_;
+  Recording* before_;
+};
 
 // Decides the order of blocks, warps and lanes of the launches that follow. 0 is the natural order. The first
 // seed is that of the environment variable RANKINE_EMULATOR_SEED, else 1.
