@@ -1,7 +1,6 @@
 #include "apps/rankine/device_choice.h"
 
-#include <filesystem>
-
+#include "apps/rankine/cuda_report.h"
 #include "apps/rankine/machine.h"
 #include "engine/core/cuda_device.h"
 
@@ -20,7 +19,11 @@ int cuda_devices() {
 
 Device cuda_device(int index) {
   const int devices = cuda_devices();
-  require<ConfigError>(index < devices, "device: cuda:", index, ": ", cuda_state(), "; use cpu");
+  if (index >= devices) {
+    const CudaReport report = cuda_report(cuda_facts());
+    const std::string why = report.usable ? join("there are ", devices, " devices") : report.advice;
+    throw ConfigError(join("device: cuda:", index, " is not there: ", why));
+  }
   return Device::cuda(index);
 }
 
@@ -68,17 +71,6 @@ std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine
   const ComputeChoice choice = compute_choice(machine);
   return std::make_unique<Runtime>(choice.device.planned(), Memory::kUnlimited,
                                    static_cast<int>(machine.threads), choice.activations);
-}
-
-std::string cuda_state() {
-  if (!build::cuda)
-    return "not in this build (RANKINE_CUDA was OFF, or no CUDA compiler was found when it was built)";
-  if (build::emulated) return "in this build, emulated on the CPU: for tests, not for training";
-  if (const int devices = cuda_devices(); devices > 0)
-    return "in this build; devices: " + std::to_string(devices);
-  return std::filesystem::exists("/dev/nvidiactl")
-             ? "in this build, but the NVIDIA driver offers no device; is it older than the CUDA toolkit?"
-             : "in this build, but no NVIDIA driver is there";
 }
 
 }  // namespace rankine::app

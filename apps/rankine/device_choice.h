@@ -27,7 +27,4 @@ std::size_t memory_budget(const config::MachineSection& machine);
 std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine, std::size_t budget);
 std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine);
 
-// One line for people: "in this build; devices: 1", or why there is none and what to do.
-std::string cuda_state();
-
 }  // namespace rankine::app

@@ -4,9 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/rankine/commands.h"
-#include "apps/rankine/device_choice.h"
+#include "apps/rankine/cuda_report.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/machine.h"
+#include "apps/rankine/session.h"
 
 namespace rankine::app {
 namespace fs = std::filesystem;
@@ -28,15 +29,17 @@ std::vector<std::pair<std::string, std::string>> vocabularies() {
 
 int run_doctor(const DoctorCommand& command, Console&) {
   ThreadPool pool;
-  nlohmann::ordered_json json = {{"version", RANKINE_VERSION},
-                                 {"processor", processor_name()},
-                                 {"cores", pool.size()},
-                                 {"memory_bytes", total_memory()},
-                                 {"memory_available_bytes", available_memory()},
-                                 {"simd", simd_target()},
-                                 {"blas", blas_library()},
-                                 {"cuda", cuda_state()},
-                                 {"images", {{"png", "yes"}, {"jpeg", "yes"}, {"webp", RANKINE_WEBP_STATE}}}};
+  const CudaReport cuda = cuda_report(cuda_facts());
+  nlohmann::ordered_json json = {
+      {"version", RANKINE_VERSION},
+      {"processor", processor_name()},
+      {"cores", pool.size()},
+      {"memory_bytes", total_memory()},
+      {"memory_available_bytes", available_memory()},
+      {"simd", simd_target()},
+      {"blas", blas_library()},
+      {"cuda", {{"usable", cuda.usable}, {"facts", cuda.lines}, {"advice", cuda.advice}}},
+      {"images", {{"png", "yes"}, {"jpeg", "yes"}, {"webp", RANKINE_WEBP_STATE}}}};
   json["vocabularies"] = nlohmann::ordered_json::object();
   for (const auto& [folder, state] : vocabularies()) json["vocabularies"][folder] = state;
   if (command.json) {
@@ -45,10 +48,15 @@ int run_doctor(const DoctorCommand& command, Console&) {
   }
   fmt::print(
       "rankine       {}\nprocessor     {}, {} cores\nmemory        {}, {} of it available\nSIMD          {}\n"
-      "BLAS          {}\nCUDA          {}\npictures      PNG: yes; JPEG: yes; WebP: {}\nCLIP vocabulary\n",
+      "BLAS          {}\npictures      PNG: yes; JPEG: yes; WebP: {}\n",
       RANKINE_VERSION, processor_name(), pool.size(), human_bytes(static_cast<double>(total_memory())),
-      human_bytes(static_cast<double>(available_memory())), simd_target(), blas_library(), cuda_state(),
+      human_bytes(static_cast<double>(available_memory())), simd_target(), blas_library(),
       RANKINE_WEBP_STATE);
+  std::string_view head = "CUDA          ";
+  for (const std::string& line : cuda.lines)
+    fmt::print("{}{}\n", std::exchange(head, "              "), line);
+  if (!cuda.usable) fmt::print("              to do: {}\n", cuda.advice);
+  fmt::print("CLIP vocabulary\n");
   for (const auto& [folder, state] : vocabularies()) fmt::print("  {}: {}\n", folder, state);
   fmt::print(
       "  (needed by models that bring none: put merges.txt there, beside the model, or name it with "

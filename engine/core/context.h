@@ -9,6 +9,7 @@
 
 #include "engine/core/memory.h"
 #include "engine/core/parallel.h"
+#include "engine/core/phases.h"
 #include "engine/core/philox.h"
 #include "engine/core/stream.h"
 #include "engine/core/tensor.h"
@@ -54,6 +55,7 @@ class Runtime {
   Memory& memory() { return memory_; }
   ThreadPool& pool() { return pool_; }
   CostMeter& cost() { return cost_; }
+  Phases& phases() { return phases_; }
   CudaStream cuda_stream() const { return memory_.cuda_stream(); }
   DType activations() const { return activations_; }
 
@@ -61,6 +63,7 @@ class Runtime {
   Memory memory_;
   ThreadPool pool_;
   CostMeter cost_;
+  Phases phases_;
   DType activations_;
 };
 
@@ -73,6 +76,8 @@ class Context {
   Memory& memory() const { return runtime_->memory(); }
   ThreadPool& pool() const { return runtime_->pool(); }
   CostMeter& cost() const { return runtime_->cost(); }
+  // A part of a step begins: "forward", "backward"; see phases.h.
+  void phase(std::string_view name) const { runtime_->phases().begin(device(), cuda_stream(), name); }
   // The stream that kernels of a CUDA device are launched on: that of its memory, or another that on() named.
   CudaStream cuda_stream() const { return stream_ ? stream_->cuda_stream() : runtime_->cuda_stream(); }
   // The caller sees to the order of the two streams, with events. `stream` must outlive the context.

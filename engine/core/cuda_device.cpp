@@ -61,12 +61,26 @@ void copy_bytes(CudaStream stream, void* to, const void* from, std::size_t bytes
 
 void synchronize(CudaStream stream) { check(cudaStreamSynchronize(stream), "synchronize"); }
 
-CudaEvent record_event(CudaStream stream) {
+namespace {
+
+CudaEvent record_event(CudaStream stream, unsigned flags) {
   cudaEvent_t made = nullptr;
-  check(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "event");
+  check(cudaEventCreateWithFlags(&made, flags), "event");
   CudaEvent event(made, [](cudaEvent_t e) { cudaEventDestroy(e); });
   check(cudaEventRecord(made, stream), "record an event");
   return event;
+}
+
+}  // namespace
+
+CudaEvent record_event(CudaStream stream) { return record_event(stream, cudaEventDisableTiming); }
+CudaEvent record_timed_event(CudaStream stream) { return record_event(stream, cudaEventDefault); }
+
+double seconds_between(const CudaEvent& from, const CudaEvent& to) {
+  synchronize(to);
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, from.get(), to.get()), "time between events");
+  return 1e-3 * static_cast<double>(milliseconds);
 }
 
 void wait_for(CudaStream stream, const CudaEvent& event) {
@@ -133,6 +147,27 @@ bool recording(CudaStream stream) {
 
 void launch_graph(const std::shared_ptr<CUgraphExec_st>& graph, CudaStream stream) {
   check(cudaGraphLaunch(graph.get(), stream), "launch a graph");
+}
+
+DriverFacts describe() {
+  DriverFacts facts;
+  cudaDriverGetVersion(&facts.driver);
+  cudaRuntimeGetVersion(&facts.runtime);
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) facts.problem = cudaGetErrorString(status);
+  if (status == cudaSuccess && count == 0) facts.problem = "no device";
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp p{};
+    if (cudaGetDeviceProperties(&p, i) != cudaSuccess) continue;
+    DeviceFacts device{p.name, p.major * 10 + p.minor, p.multiProcessorCount, p.totalGlobalMem, 0};
+    std::size_t total = 0;
+    if (cudaSetDevice(i) != cudaSuccess || cudaMemGetInfo(&device.free, &total) != cudaSuccess)
+      device.free = 0;
+    facts.devices.push_back(std::move(device));
+  }
+  cudaGetLastError();  // what did not work is in the facts
+  return facts;
 }
 
 int device_count() {

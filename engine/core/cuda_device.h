@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "engine/core/memory.h"
 
@@ -27,6 +29,9 @@ void synchronize(CudaStream stream);
 using CudaEvent = std::shared_ptr<CUevent_st>;
 CudaEvent record_event(CudaStream stream);
 void wait_for(CudaStream stream, const CudaEvent& event);
+// Events with a time, and the seconds from one to the other; waits for the second.
+CudaEvent record_timed_event(CudaStream stream);
+double seconds_between(const CudaEvent& from, const CudaEvent& to);
 bool reached(const CudaEvent& event);
 void synchronize(const CudaEvent& event);
 
@@ -42,5 +47,21 @@ void launch_graph(const std::shared_ptr<CUgraphExec_st>& graph, CudaStream strea
 
 int device_count();  // 0 without a driver
 std::size_t free_memory(Device device);
+
+// What there is, for people; throws nothing.
+struct DeviceFacts {
+  std::string name;
+  int architecture = 0;  // 86 of compute capability 8.6
+  int multiprocessors = 0;
+  std::size_t total = 0, free = 0;  // bytes of memory; free: 0 when the device does not answer
+};
+struct DriverFacts {
+  int driver = 0, runtime = 0;  // versions of CUDA, 13000 of 13.0: what the driver can, and this build's
+  std::string problem;          // the runtime's reason when there is no device
+  std::vector<DeviceFacts> devices;
+};
+DriverFacts describe();
+// Kernels are built for this architecture and, as PTX, for later ones.
+inline constexpr int kOldestArchitecture = 86;
 
 }  // namespace rankine::cuda

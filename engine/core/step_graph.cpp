@@ -8,7 +8,7 @@ void StepGraph::run(const Context& c, const std::function<void()>& work) {
   if (!c.device().is_cuda()) return work();
   Memory::Frame frame(c.memory());
   if constexpr (build::cuda) {
-    if (!c.planning() && seen_) {
+    if (!c.planning() && seen_ && !c.runtime().phases().on()) {
       if (!graph_ || base_ != frame.base()) {
         graph_.reset();
         graph_ = cuda::record_graph(c.cuda_stream(), work);

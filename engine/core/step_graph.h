@@ -65,8 +65,20 @@ class StepGraphs {
     entries_.emplace_front(key, std::unique_ptr<Entry>(new Entry{make(), {}}));
     return *entries_.front().second;
   }
+  // fill(inputs), then work(inputs), which is recorded and launched as StepGraph does it. On a CPU inputs are
+  // made for the call, by make().
+  template <class Make, class Fill, class Work>
+  void run(const Context& c, const std::string& key, const Make& make, const Fill& fill, const Work& work) {
+    if (!c.device().is_cuda()) {
+      Inputs inputs = make();
+      fill(inputs);
+      return work(inputs);
+    }
+    Entry& entry = at(key, make);
+    fill(entry.inputs);
+    entry.graph.run(c, [&] { work(entry.inputs); });
+  }
   std::size_t size() const { return entries_.size(); }
-  void clear() { entries_.clear(); }
 
  private:
   std::list<std::pair<std::string, std::unique_ptr<Entry>>> entries_;

@@ -130,7 +130,9 @@ Stream::Stream(Device device) {
 
 Stream::Stream(std::shared_ptr<CUstream_st> cuda) : cuda_(std::move(cuda)) {}
 
-Stream Stream::over(CudaStream stream) { return Stream(std::shared_ptr<CUstream_st>(std::shared_ptr<void>(), stream)); }
+Stream Stream::over(CudaStream stream) {
+  return Stream(std::shared_ptr<CUstream_st>(std::shared_ptr<void>(), stream));
+}
 
 Stream::Stream(Stream&&) noexcept = default;
 

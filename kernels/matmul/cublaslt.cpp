@@ -1,6 +1,7 @@
 #include "kernels/matmul/cublaslt.h"
 
 #include <cublasLt.h>
+#include <dlfcn.h>
 
 #include <map>
 #include <mutex>
@@ -9,17 +10,54 @@
 namespace rankine::cuda {
 namespace {
 
+#define RANKINE_CUBLASLT_FUNCTIONS(f)                                                            \
+  f(cublasLtCreate) f(cublasLtGetStatusString) f(cublasLtGetVersion) f(cublasLtMatmul)           \
+      f(cublasLtMatmulAlgoGetHeuristic) f(cublasLtMatmulDescCreate) f(cublasLtMatmulDescDestroy) \
+          f(cublasLtMatmulDescSetAttribute) f(cublasLtMatmulPreferenceCreate)                    \
+              f(cublasLtMatmulPreferenceDestroy) f(cublasLtMatmulPreferenceSetAttribute)         \
+                  f(cublasLtMatrixLayoutCreate) f(cublasLtMatrixLayoutDestroy)                   \
+                      f(cublasLtMatrixLayoutSetAttribute)
+
+// The library is looked for when the first product asks for it, so a program starts without it.
+struct Api {
+#define RANKINE_DECLARE(name) decltype(&::name) name = nullptr;
+  RANKINE_CUBLASLT_FUNCTIONS(RANKINE_DECLARE)
+#undef RANKINE_DECLARE
+  std::string missing;
+};
+
+Api load_api() {
+  Api api;
+  const std::string library = "libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR);
+  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    api.missing = library + " is not installed";
+    return api;
+  }
+#define RANKINE_FIND(name)                                              \
+  api.name = reinterpret_cast<decltype(&::name)>(dlsym(handle, #name)); \
+  if (api.name == nullptr) api.missing = library + " has no function " #name;
+  RANKINE_CUBLASLT_FUNCTIONS(RANKINE_FIND)
+#undef RANKINE_FIND
+  return api;
+}
+const Api& api() {
+  static const Api loaded = load_api();
+  return loaded;
+}
+
 void check(std::string_view op, cublasStatus_t status) {
-  require<Error>(status == CUBLAS_STATUS_SUCCESS, op, ": cuBLASLt says: ", cublasLtGetStatusString(status));
+  require<Error>(status == CUBLAS_STATUS_SUCCESS, op,
+                 ": cuBLASLt says: ", api().cublasLtGetStatusString(status));
 }
 
 // Owner of a cuBLASLt object.
-template <class Handle, cublasStatus_t (*kDestroy)(Handle)>
+template <class Handle, auto kDestroy>
 class Owned {
  public:
   Owned() = default;
   ~Owned() {
-    if (handle_) kDestroy(handle_);
+    if (handle_) (api().*kDestroy)(handle_);
   }
   Owned(const Owned&) = delete;
   Owned& operator=(const Owned&) = delete;
@@ -29,8 +67,9 @@ class Owned {
  private:
   Handle handle_ = nullptr;
 };
-using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+using Description = Owned<cublasLtMatmulDesc_t, &Api::cublasLtMatmulDescDestroy>;
+using Layout = Owned<cublasLtMatrixLayout_t, &Api::cublasLtMatrixLayoutDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, &Api::cublasLtMatmulPreferenceDestroy>;
 
 cudaDataType_t type_of(DType t) {
   return t == DType::f32 ? CUDA_R_32F : t == DType::f16 ? CUDA_R_16F : CUDA_R_16BF;
@@ -48,7 +87,7 @@ class Product {
   Product(std::string_view op, const Gemm& g, int segment, bool accumulate)
       : op_(op), g_(g), s_(g.segments[segment]) {
     const bool ta = g.a == Major::mn, tb = g.b == Major::k;
-    check(op, cublasLtMatmulDescCreate(description_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    check(op, api().cublasLtMatmulDescCreate(description_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F));
     set(CUBLASLT_MATMUL_DESC_TRANSA, tb ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, ta ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (g.bias.data && segment == 0) {
@@ -65,9 +104,9 @@ class Product {
   // False when there is no kernel.
   bool find(cublasLtHandle_t handle, cublasLtMatmulAlgo_t& algorithm) const {
     Preference preference;
-    check(op_, cublasLtMatmulPreferenceCreate(preference.out()));
+    check(op_, api().cublasLtMatmulPreferenceCreate(preference.out()));
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value) {
-      check(op_, cublasLtMatmulPreferenceSetAttribute(preference.get(), what, &value, sizeof value));
+      check(op_, api().cublasLtMatmulPreferenceSetAttribute(preference.get(), what, &value, sizeof value));
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{0});
     prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE});
@@ -78,8 +117,8 @@ class Product {
     cublasLtMatmulHeuristicResult_t result{};
     int found = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(handle, description_.get(), b_.get(), a_.get(), c_.get(), c_.get(),
-                                       preference.get(), 1, &result, &found);
+        api().cublasLtMatmulAlgoGetHeuristic(handle, description_.get(), b_.get(), a_.get(), c_.get(),
+                                             c_.get(), preference.get(), 1, &result, &found);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0))
       return false;
     check(op_, status);
@@ -88,31 +127,32 @@ class Product {
   }
 
   void run(cublasLtHandle_t handle, CudaStream stream, const cublasLtMatmulAlgo_t& algorithm) const {
-    check(op_, cublasLtMatmul(handle, description_.get(), &s_.scale, s_.b, b_.get(), s_.a, a_.get(), &beta_,
-                              g_.out.data, c_.get(), g_.out.data, c_.get(), &algorithm, nullptr, 0, stream));
+    check(op_,
+          api().cublasLtMatmul(handle, description_.get(), &s_.scale, s_.b, b_.get(), s_.a, a_.get(), &beta_,
+                               g_.out.data, c_.get(), g_.out.data, c_.get(), &algorithm, nullptr, 0, stream));
   }
 
  private:
   template <class V>
   void set(cublasLtMatmulDescAttributes_t what, V value) {
-    check(op_, cublasLtMatmulDescSetAttribute(description_.get(), what, &value, sizeof value));
+    check(op_, api().cublasLtMatmulDescSetAttribute(description_.get(), what, &value, sizeof value));
   }
   void lay_out(Layout& to, DType type, std::int64_t rows, std::int64_t columns, std::int64_t pitch,
                std::int64_t stride) {
-    check(op_, cublasLtMatrixLayoutCreate(to.out(), type_of(type), static_cast<std::uint64_t>(rows),
-                                          static_cast<std::uint64_t>(columns), pitch));
+    check(op_, api().cublasLtMatrixLayoutCreate(to.out(), type_of(type), static_cast<std::uint64_t>(rows),
+                                                static_cast<std::uint64_t>(columns), pitch));
     if (g_.batch.count == 1) return;
     const auto count = static_cast<std::int32_t>(g_.batch.count);
-    check(op_, cublasLtMatrixLayoutSetAttribute(to.get(), CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
-                                                sizeof count));
-    check(op_, cublasLtMatrixLayoutSetAttribute(to.get(), CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
-                                                &stride, sizeof stride));
+    check(op_, api().cublasLtMatrixLayoutSetAttribute(to.get(), CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                                      sizeof count));
+    check(op_, api().cublasLtMatrixLayoutSetAttribute(to.get(), CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                                      &stride, sizeof stride));
   }
 
   std::string_view op_;
   const Gemm& g_;
   const GemmSegment& s_;
-  Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> description_;
+  Description description_;
   Layout a_, b_, c_;
   float beta_ = 0;
 };
@@ -124,7 +164,7 @@ class Algorithms {
   using Key =
       std::tuple<DType, Major, Major, DType, bool, bool, DType, std::array<std::int64_t, 10>, std::uint32_t>;
 
-  explicit Algorithms(std::string_view op) { check(op, cublasLtCreate(&handle_)); }
+  explicit Algorithms(std::string_view op) { check(op, api().cublasLtCreate(&handle_)); }
   cublasLtHandle_t handle() const { return handle_; }
 
   const cublasLtMatmulAlgo_t* find(const Key& key, const Product& product) {
@@ -164,7 +204,14 @@ Algorithms::Key key_of(const Gemm& g, int segment, bool accumulate) {
 
 }  // namespace
 
+std::string cublaslt_version() {
+  if (!api().missing.empty()) return api().missing;
+  const std::size_t v = api().cublasLtGetVersion();
+  return join(v / 10000, ".", v / 100 % 100, ".", v % 100);
+}
+
 bool cublaslt_gemm(CudaStream stream, std::string_view op, const Gemm& g) {
+  if (!api().missing.empty()) return false;
   static Algorithms algorithms(op);  // lives as long as the process: the driver may be gone before it
   std::array<const cublasLtMatmulAlgo_t*, kGemmSegments> chosen{};
   for (int i = 0; i < g.count; ++i) {

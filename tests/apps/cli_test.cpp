@@ -127,6 +127,7 @@ TEST_F(Cli, DoctorSaysWhatIsThere) {
   EXPECT_GE(found["cores"].get<int>(), 1);
   EXPECT_GT(found["memory_bytes"].get<std::uint64_t>(), found["memory_available_bytes"].get<std::uint64_t>());
   EXPECT_EQ(found["images"]["png"], "yes");
+  EXPECT_NE(found["cuda"]["usable"].get<bool>(), !found["cuda"]["advice"].get<std::string>().empty());
 }
 
 TEST_F(Cli, CompletionKnowsEveryCommand) {

@@ -54,6 +54,30 @@ TEST(Context, ServicesAndStreams) {
   EXPECT_EQ(s.sample, 6U);
 }
 
+TEST(Phases, AreAddedUpByNameAndOnlyWhenAsked) {
+  Runtime runtime(Device::cpu(), Memory::kUnlimited, 1), plan(Device::cpu().planned());
+  const Context c(runtime);
+  c.phase("unheard");
+  EXPECT_TRUE(runtime.phases().take(c.device(), nullptr).empty());
+  runtime.phases().turn_on(true);
+  for (const char* name : {"forward", "backward", "forward", ""}) {
+    c.phase(name);
+    const auto start = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(2)) {
+    }
+  }
+  const std::vector<Phases::Line> lines = runtime.phases().take(c.device(), nullptr);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0].name, "forward");
+  EXPECT_GE(lines[0].seconds, 0.004);
+  EXPECT_EQ(lines[1].name, "backward");
+  EXPECT_GE(lines[1].seconds, 0.002);
+  EXPECT_TRUE(runtime.phases().take(c.device(), nullptr).empty());
+  plan.phases().turn_on(true);
+  Context(plan).phase("forward");
+  EXPECT_TRUE(plan.phases().take(plan.device(), nullptr).empty());
+}
+
 TEST(Device, Names) {
   EXPECT_EQ(Device::cpu().to_string(), "cpu");
   EXPECT_EQ(Device::cuda(1).planned().to_string(), "plan(cuda:1)");

@@ -164,6 +164,63 @@ TEST(Memory, BlocksOfAPlanHaveNoBytes) {
   EXPECT_EQ(plan.held(), std::size_t{1} << 45);
 }
 
+// The same requests get the same offsets, whatever is held below; the plan does as the real one.
+TEST(Memory, AFrameStartsEveryTimeAtItsBase) {
+  const auto marks = [](Device device) {
+    Memory memory(device, std::size_t{64} << 20);
+    std::vector<std::size_t> seen;
+    const auto work = [&] {
+      Memory::Frame frame(memory);
+      auto a = memory.allocate(1000, Account::activations, "a");
+      auto b = memory.allocate(500, Account::workspace, "b");
+      a.reset();
+      const auto c = memory.allocate(100, Account::activations, "c");
+      if (b->data()) seen.push_back(static_cast<std::size_t>(b->data() - c->data()));
+      b.reset();
+      seen.push_back(frame.base());
+      seen.push_back(memory.held());
+    };
+    const auto kept = memory.allocate(3000, Account::weights, "kept");
+    work();
+    work();
+    const auto passing = memory.allocate(Memory::Frame::kStep * 2, Account::data, "moves the base");
+    work();
+    seen.push_back(memory.high_water());
+    return std::pair(seen, memory.held());
+  };
+  const auto [real, held] = marks(Device::cpu());
+  const std::size_t step = Memory::Frame::kStep;
+  const std::size_t first[] = {1024, step, OffsetAllocator::rounded(3000) + 512 + 128};
+  ASSERT_EQ(real.size(), 10U);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(real[i], first[i]);
+    EXPECT_EQ(real[3 + i], first[i]) << "again";
+  }
+  EXPECT_EQ(real[6], 1024U);
+  EXPECT_EQ(real[7], 3 * step) << "above what is held";
+  EXPECT_EQ(real[9], 3 * step + 1024 + 512);
+  const auto [planned, planned_held] = marks(Device::cpu().planned());
+  EXPECT_EQ(planned.back(), real.back());
+  EXPECT_EQ(planned_held, held);
+}
+
+TEST(Memory, AFrameIsAloneAndKeepsNothing) {
+  Memory memory(Device::cpu(), 1 << 20);
+  std::shared_ptr<Block> kept;
+  {
+    Memory::Frame frame(memory);
+    EXPECT_THROW(Memory::Frame second(memory), std::logic_error);
+    kept = memory.allocate(10, Account::data, "kept");
+    EXPECT_THROW(frame.close(), std::logic_error);
+  }
+  EXPECT_THROW(Memory::Frame again(memory), std::logic_error) << "its bytes are still held";
+  kept.reset();
+  Memory::Frame again(memory);
+  EXPECT_THROW(memory.allocate(1 << 20, Account::data, "more than the budget"), OutOfMemory);
+  again.close();
+  EXPECT_EQ(memory.held(), 0U);
+}
+
 TEST(Memory, HumanBytes) {
   EXPECT_EQ(human_bytes(0), "0 B");
   EXPECT_EQ(human_bytes(1023), "1023 B");

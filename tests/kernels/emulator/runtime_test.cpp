@@ -79,5 +79,86 @@ TEST(EmulatorRuntime, StreamsAndEvents) {
   cudaGetLastError();
 }
 
+// What a recording cannot have is refused as the runtime refuses it.
+class EmulatorGraph : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (cudaStream_t* s : {&main_, &side_})
+      ASSERT_EQ(cudaStreamCreateWithFlags(s, cudaStreamNonBlocking), cudaSuccess);
+    ASSERT_EQ(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), cudaSuccess);
+    ASSERT_EQ(cudaMalloc(&bytes_, 64), cudaSuccess);
+  }
+  void TearDown() override {
+    cudaEventDestroy(event_);
+    cudaStreamDestroy(side_);
+    cudaStreamDestroy(main_);
+    cudaFree(bytes_);
+    cudaGetLastError();
+  }
+  void begin() {
+    ASSERT_EQ(cudaStreamBeginCapture(main_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    fill(main_, 1);
+  }
+  void fill(cudaStream_t stream, int value) {
+    EXPECT_EQ(cudaMemsetAsync(bytes_, value, 64, stream), cudaSuccess);
+  }
+  cudaError_t end() {
+    const cudaError_t status = cudaStreamEndCapture(main_, &graph_);
+    if (graph_) cudaGraphDestroy(graph_);
+    return status;
+  }
+
+  cudaStream_t main_ = nullptr, side_ = nullptr;
+  cudaEvent_t event_ = nullptr;
+  cudaGraph_t graph_ = nullptr;
+  char* bytes_ = nullptr;
+};
+
+TEST_F(EmulatorGraph, NothingRunsBeforeItIsLaunched) {
+  std::memset(bytes_, 9, 64);
+  begin();
+  EXPECT_EQ(bytes_[0], 9);
+  ASSERT_EQ(cudaStreamEndCapture(main_, &graph_), cudaSuccess);
+  cudaGraphExec_t exec = nullptr;
+  ASSERT_EQ(cudaGraphInstantiate(&exec, graph_), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph_), cudaSuccess);
+  EXPECT_EQ(bytes_[63], 9);
+  EXPECT_EQ(cudaGraphLaunch(exec, main_), cudaSuccess);
+  EXPECT_EQ(bytes_[63], 1);
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+}
+
+TEST_F(EmulatorGraph, WaitingSpoilsIt) {
+  begin();
+  EXPECT_EQ(cudaStreamSynchronize(main_), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(end(), cudaErrorStreamCaptureInvalidated);
+  begin();
+  EXPECT_EQ(cudaEventRecord(event_, main_), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event_), cudaErrorCapturedEvent);
+  EXPECT_EQ(end(), cudaSuccess);
+}
+
+TEST_F(EmulatorGraph, MemoryIsNotMadeMeanwhile) {
+  begin();
+  void* p = nullptr;
+  EXPECT_EQ(cudaMalloc(&p, 8), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(end(), cudaSuccess);
+}
+
+TEST_F(EmulatorGraph, StreamsThatJoinMustComeBack) {
+  begin();
+  EXPECT_EQ(cudaEventRecord(event_, main_), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(side_, event_), cudaSuccess);
+  fill(side_, 2);
+  EXPECT_EQ(end(), cudaErrorStreamCaptureUnjoined);
+  begin();
+  EXPECT_EQ(cudaEventRecord(event_, main_), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(side_, event_), cudaSuccess);
+  fill(side_, 2);
+  EXPECT_EQ(cudaEventRecord(event_, side_), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(main_, event_), cudaSuccess);
+  EXPECT_EQ(end(), cudaSuccess);
+}
+
 }  // namespace
 }  // namespace rankine

@@ -1,0 +1,44 @@
+// How long the phases of a step take on the device: forward, loss, backward, update. Off unless somebody
+// measures. On CUDA times are the device's own, between events of the stream, so nothing waits; a graph
+// (step_graph.h) has no phases, so work that is measured is not recorded.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/device.h"
+
+struct CUevent_st;
+
+namespace rankine {
+
+class Phases {
+ public:
+  struct Line {
+    std::string name;
+    double seconds = 0;
+  };
+
+  void turn_on(bool on) { on_ = on; }
+  bool on() const { return on_; }
+
+  // The phase before ends where `name` begins; an empty name begins none.
+  void begin(Device device, CudaStream stream, std::string_view name);
+  // Seconds per name in the order they first began, since the last call; waits for the device. Calls of one
+  // name are added up.
+  std::vector<Line> take(Device device, CudaStream stream);
+
+ private:
+  struct Mark {
+    std::string name;
+    std::chrono::steady_clock::time_point host;
+    std::shared_ptr<CUevent_st> device;
+  };
+  bool on_ = false;
+  std::vector<Mark> marks_;
+};
+
+}  // namespace rankine
