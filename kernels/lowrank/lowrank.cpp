@@ -1,8 +1,10 @@
 #include "kernels/lowrank/lowrank.h"
 
+#include <algorithm>
 #include <vector>
 
-#include "kernels/lowrank/lowrank_impl.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/lowrank/lowrank_dropout.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/operands.h"
 
@@ -35,6 +37,9 @@ void check_terms(std::string_view op, std::span<const LowRankTerm> terms, Factor
     check_term(op, t, kind, features.rows(), features.cols());
     check_dtype(op, "middle", t.middle, type);
     check_dtype(op, kind == Factor::up ? "up factor" : "down factor", t.factor, type);
+    check_dropout(op, features, t.dropout);
+    require<ShapeError>(kind == Factor::down || t.dropout.p == 0, op,
+                        ": only a term of the adjoint is dropped");
   }
 }
 
@@ -117,13 +122,16 @@ double bytes_of(const Tensor& a, const Tensor& b, const Tensor& c) {
 
 }  // namespace
 
-void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& down) {
+void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& down,
+                    const SampleDropout& dropout) {
   constexpr std::string_view kName = "lowrank_middle";
   check_rank(kName, "x", x);
   check_rank(kName, "down", down, 2);
   const DType type = check_operand(c, kName, "x", x, x.shape());
   check_of_type(kName, "down", down, {down.dim(0), x.cols()}, type);
   check_of_type(kName, "s", s, x.shape().with_dim(-1, down.dim(0)), type);
+  check_dropout(kName, x, dropout);
+  const Tensor from = c.device().is_cuda() ? x : dropped_copy(c, kName, x, dropout);
   ProductScratch scratch = product_scratch(c, kName, {x.rows(), down.dim(0), gemm_depth(x.cols())});
   Op op(c, kName, product_cost(x.rows(), down.dim(0), x.cols(), bytes_of(s, x, down), false));
   if (op.planned()) return;
@@ -131,11 +139,12 @@ void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& 
     if (c.device().is_cuda()) {
       const cuda::StoredWeight map{down.raw(), type, type, nullptr, down.dim(1), down.dim(0)};
       return cuda::lowrank_middle(c.cuda_stream(),
-                                  {s.raw(), x.raw(), map, {}, x.rows(), false, scratch.partial()});
+                                  {s.raw(), x.raw(), map, {}, x.rows(), false, scratch.partial()},
+                                  drop_args(x, dropout));
     }
   }
   cpu::lowrank_linear_forward(c.pool(), {s.data<float>(),
-                                         x.data<float>(),
+                                         from.data<float>(),
                                          x.rows(),
                                          x.cols(),
                                          down.dim(0),
@@ -181,9 +190,69 @@ void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const 
                                          scratch.product.floats.data<float>()});
 }
 
+namespace {
+
+// dx += drop(scale dS · A), on the CPU by way of scratch.
+void add_dropped_on_cpu(const Context& c, std::string_view name, Tensor& dx, const LowRankTerm& term) {
+  Tensor own = c.workspace(dx.shape(), join(name, " dropped term"));
+  {
+    Tensor scratch = gemm_workspace(c, name);
+    Op op(c, name, cost_of({&term, 1}, Factor::down, double(dx.rows()), double(dx.cols())));
+    if (!op.planned()) {
+      const std::vector<LowRankArgs> args = args_of({&term, 1}, Factor::down);
+      cpu::lowrank_linear_adjoint(
+          c.pool(),
+          {own.data<float>(), nullptr, dx.rows(), dx.cols(), 0, {}, args, false, scratch.data<float>()});
+    }
+  }
+  drop_samples(c, own, own, term.dropout);
+  add(c, dx, dx, own);
+}
+
+void add_dropped_term(const Context& c, std::string_view name, Tensor& dx, const LowRankTerm& term) {
+  if (!c.device().is_cuda()) return add_dropped_on_cpu(c, name, dx, term);
+  LowRankScratch scratch = lowrank_scratch(c, name, dx, {}, {&term, 1}, Factor::down);
+  Op op(c, name,
+        Cost{0, 2.0 * double(dx.bytes())} +
+            cost_of({&term, 1}, Factor::down, double(dx.rows()), double(dx.cols())));
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    const cuda::StoredWeight none{nullptr, dx.dtype(), dx.dtype(), nullptr, dx.cols(), 0};
+    cuda::lowrank_dropped_adjoint(c.cuda_stream(),
+                                  {dx.raw(),
+                                   nullptr,
+                                   dx.rows(),
+                                   none,
+                                   {},
+                                   cuda_args_of({&term, 1}, Factor::down),
+                                   true,
+                                   scratch.packed(),
+                                   nullptr},
+                                  drop_args(dx, term.dropout));
+  }
+}
+
+// Plain terms of a product first, dropped ones after it. False: there are none of those.
+bool adjoint_of_dropped(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w,
+                        std::span<const LowRankTerm> terms, Write write) {
+  constexpr std::string_view kName = "lowrank_linear_adjoint";
+  if (std::none_of(terms.begin(), terms.end(), [](const LowRankTerm& t) { return t.dropout.p != 0; }))
+    return false;
+  std::vector<LowRankTerm> plain, dropped;
+  for (const LowRankTerm& t : terms) (t.dropout.p == 0 ? plain : dropped).push_back(t);
+  check_rank(kName, "dx", dx);
+  check_terms(kName, dropped, Factor::down, dx, check_operand(c, kName, "dx", dx, dx.shape()));
+  lowrank_linear_adjoint(c, dx, dy, w, plain, write);
+  for (const LowRankTerm& t : dropped) add_dropped_term(c, kName, dx, t);
+  return true;
+}
+
+}  // namespace
+
 void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w,
                             std::span<const LowRankTerm> terms, Write write) {
   if (terms.empty()) return linear_adjoint(c, dx, dy, w, write);
+  if (adjoint_of_dropped(c, dx, dy, w, terms, write)) return;
   constexpr std::string_view kName = "lowrank_linear_adjoint";
   check_rank(kName, "dy", dy);
   check_rank(kName, "w", w, 2);
@@ -306,13 +375,16 @@ void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const L
                             scratch.partial.data<float>(), scratch.products.data<float>()});
 }
 
-void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x) {
+void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x,
+                       const SampleDropout& dropout) {
   constexpr std::string_view kName = "lowrank_down_grad";
   check_rank(kName, "x", x);
   check_rank(kName, "ds", ds);
   const DType type = check_operand(c, kName, "x", x, x.shape());
   check_of_type(kName, "ds", ds, x.shape().with_dim(-1, ds.cols()), type);
   check_float(kName, "ddown", ddown, {ds.cols(), x.cols()});
+  check_dropout(kName, x, dropout);
+  const Tensor from = c.device().is_cuda() ? x : dropped_copy(c, kName, x, dropout);
   ProductScratch scratch = product_scratch(c, kName, {ds.cols(), x.cols(), gemm_depth(x.rows())});
   const bool pack = c.device().is_cuda() && ds.cols() % 8 != 0;
   Tensor packed =
@@ -324,10 +396,10 @@ void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const 
     if (c.device().is_cuda()) {
       return cuda::lowrank_down_grad(
           c.cuda_stream(), {ddown.data<float>(), ds.raw(), x.raw(), type, x.rows(), ds.cols(), x.cols(),
-                            pack ? packed.raw() : nullptr, scratch.partial()});
+                            pack ? packed.raw() : nullptr, scratch.partial(), drop_args(x, dropout)});
     }
   }
-  cpu::lowrank_down_grad(c.pool(), {ddown.data<float>(), ds.data<float>(), x.data<float>(), x.rows(),
+  cpu::lowrank_down_grad(c.pool(), {ddown.data<float>(), ds.data<float>(), from.data<float>(), x.rows(),
                                     ds.cols(), x.cols(), scratch.floats.data<float>()});
 }
 

@@ -21,21 +21,39 @@
 
 namespace rankine {
 
-// One low-rank term: columns [first, first + r) of a shared middle, where r = up.dim(1).
-struct LowRankTerm {
-  Tensor middle;       // S or dS: (T, R)
-  std::int64_t first;  // first column of this term
-  Tensor factor;       // forward: up B (out, r); adjoint: down A (r, in)
-  float scale;         // alpha / r or alpha / sqrt(r); 1 where the scale is already inside dS
+// Inverted dropout of x (N, ...): element i of sample n becomes x / (1 - p) where u >= p, u of word i of
+// `stream` with n added to its sample, else 0, as dropout() of kernels/random on every sample. p in [0, 1),
+// 0: none. Its adjoint is itself.
+struct SampleDropout {
+  RandomStream stream;
+  float p = 0;
+};
+// The dropouts of a middle S (N, ..., R): of every element, and of column j of all of a sample's rows by word
+// j.
+struct MiddleDropout {
+  SampleDropout element, column;
 };
 
-// S (T, R) = x · downᵀ, down (R, in): all adapters that share x stacked by rows.
-void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& down);
+// One low-rank term: columns [first, first + r) of a shared middle, where r = up.dim(1).
+struct LowRankTerm {
+  Tensor middle;               // S or dS: (T, R)
+  std::int64_t first;          // first column of this term
+  Tensor factor;               // forward: up B (out, r); adjoint: down A (r, in)
+  float scale;                 // alpha / r or alpha / sqrt(r); 1 where the scale is already inside dS
+  SampleDropout dropout = {};  // adjoint: of what the term adds to dx, the mask that forward's x had
+};
+
+// S (T, R) = drop(x) · downᵀ, down (R, in): all adapters that share x stacked by rows.
+void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& down,
+                    const SampleDropout& dropout = {});
+// S = drop(S) in place, and dS likewise: one rounding for both dropouts.
+void lowrank_drop_middle(const Context& c, Tensor& s, const MiddleDropout& dropout);
 
 // y = x · wᵀ + bias + sum_i scale_i S_i · B_iᵀ. An empty list is linear_forward. w as in matmul.h.
 void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
                             std::span<const LowRankTerm> terms);
-// dx = (or +=) dy · w + sum_i scale_i dS_i · A_i. An empty list is linear_adjoint.
+// dx = (or +=) dy · w + sum_i drop_i(scale_i dS_i · A_i). An empty list is linear_adjoint. Dropped terms are
+// added after the others, each by a product of its own; on CUDA dx is rounded in between.
 void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& w,
                             std::span<const LowRankTerm> terms, Write write);
 // y += sum_i scale_i S_i · B_iᵀ alone: the up-projection of a convolution's adapter.
@@ -48,7 +66,8 @@ struct UpGrad {
   Tensor& dup;  // (out, r) +=
 };
 void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const LowRankTerm& term);
-// dA (R, in) += dSᵀ · x.
-void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x);
+// dA (R, in) += dSᵀ · drop(x).
+void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x,
+                       const SampleDropout& dropout = {});
 
 }  // namespace rankine

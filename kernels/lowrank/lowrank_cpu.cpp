@@ -26,8 +26,10 @@ void lowrank_linear_forward(ThreadPool& pool, const LowRankLinearArgs& a) {
 
 void lowrank_linear_adjoint(ThreadPool& pool, const LowRankLinearArgs& a) {
   std::vector<Term> terms;
-  terms.push_back(
-      {{Gather::plain(a.from, a.rows, a.out, a.out)}, Right::by_row(a.base.dtype, a.base.w, a.in), a.out});
+  if (a.base.w) {
+    terms.push_back(
+        {{Gather::plain(a.from, a.rows, a.out, a.out)}, Right::by_row(a.base.dtype, a.base.w, a.in), a.out});
+  }
   for (const LowRankArgs& t : a.terms) {
     terms.push_back(
         {left_of(t.middle, a.rows), Right::by_row(DType::f32, t.factor, a.in, t.scale), t.middle.cols});

@@ -85,6 +85,19 @@ struct LowRankArgs {
   float scale;
   bool pack;  // rank, pitch or column is not a multiple of 8: both are copied to where they are
 };
+// SampleDropout of a matrix whose samples are `rows_each` rows.
+struct DropArgs {
+  RandomStream stream;
+  float p;
+  std::int64_t rows_each;
+};
+// S (samples x rows_each, rank) in place.
+struct DropMiddleArgs {
+  void* s;
+  DType type;
+  std::int64_t rows, rank;
+  DropArgs element, column;
+};
 struct LowRankLinearArgs {
   void* to;
   const void* from;
@@ -135,10 +148,14 @@ struct DownGradArgs {
   std::int64_t rows, rank, in;
   void* packed;  // (rows, whole_chunks(rank)) where rank is not a multiple of 8
   float* partial;
+  DropArgs dropout;
 };
-void lowrank_middle(CudaStream stream, const LinearArgs& a);
+void lowrank_middle(CudaStream stream, const LinearArgs& a, const DropArgs& dropout);
+void lowrank_drop_middle(CudaStream stream, const DropMiddleArgs& a);
 void lowrank_linear_forward(CudaStream stream, const LowRankLinearArgs& a);
 void lowrank_linear_adjoint(CudaStream stream, const LowRankLinearArgs& a);
+// to += drop of the one term alone.
+void lowrank_dropped_adjoint(CudaStream stream, const LowRankLinearArgs& a, const DropArgs& dropout);
 void lowrank_up_backward(CudaStream stream, const UpGradArgs& a);
 void up_backward_in_one_pass(CudaStream stream, const UpGradArgs& a);
 void lowrank_down_grad(CudaStream stream, const DownGradArgs& a);

@@ -32,21 +32,6 @@ bool aligned(const void* p, std::int64_t pitch, std::int64_t stride) {
   return reinterpret_cast<std::uintptr_t>(p) % 16 == 0 && pitch % 8 == 0 && stride % 8 == 0;
 }
 
-// Whether every operand can be copied in chunks of 16 bytes: a chunk may hold numbers beyond M or N, which
-// end in sums that are not stored, but none beyond K. There is no such instance for a product of two
-// transposed operands.
-bool operands_aligned(const Gemm& g) {
-  if (g.a == Major::mn && g.b == Major::k) return false;
-  const bool by_k = g.a == Major::mn && g.b == Major::mn;
-  for (int i = 0; i < g.count; ++i) {
-    const GemmSegment& s = g.segments[i];
-    if (!by_k && s.k % 8 != 0) return false;
-    if (!aligned(s.a, s.a_pitch, g.batch.a_stride) || !aligned(s.b, s.b_pitch, g.batch.b_stride))
-      return false;
-  }
-  return true;
-}
-
 bool out_aligned(const Gemm& g) {
   return g.n % 8 == 0 && aligned(g.out.data, g.out.pitch, g.batch.out_stride) && aligned(g.bias.data, 0, 0) &&
          aligned(g.partial, 0, 0);
@@ -102,18 +87,6 @@ struct AddSplits {
   }
 };
 
-void add_splits(CudaStream stream, std::string_view op, const Gemm& g, const GemmParams& p) {
-  const std::int64_t n = g.batch.count * g.m * g.n;
-  with_half_type(op, g.type, [&](auto t) {
-    using T = decltype(t);
-    if (p.out_f32) {
-      for_each(op, stream, n, AddSplits<T, float>{p});
-    } else {
-      for_each(op, stream, n, AddSplits<T, T>{p});
-    }
-  });
-}
-
 void launch_batches(CudaStream stream, std::string_view op, const Gemm& g, GemmParams& p) {
   constexpr std::int64_t kMostBatches = 65535;  // of a grid's third extent
   GemmLaunch l{op, stream, choose_tile(g, p.splits), g.a, g.b, !operands_aligned(g), g.sum, 0};
@@ -134,11 +107,22 @@ void launch_batches(CudaStream stream, std::string_view op, const Gemm& g, GemmP
 
 }  // namespace
 
-void gemm(CudaStream stream, std::string_view op, const Gemm& g) {
-  if (g.m == 0 || g.n == 0 || g.batch.count == 0) return;
-  const bool library =
-      g.by == GemmBy::cublaslt || (g.by == GemmBy::table && cublaslt_is_faster(architecture(), g.sizes()));
-  if (library && operands_aligned(g) && cublaslt_gemm(stream, op, g)) return;
+// Whether every operand can be copied in chunks of 16 bytes: a chunk may hold numbers beyond M or N, which
+// end in sums that are not stored, but none beyond K. There is no such instance for a product of two
+// transposed operands.
+bool operands_aligned(const Gemm& g) {
+  if (g.a == Major::mn && g.b == Major::k) return false;
+  const bool by_k = g.a == Major::mn && g.b == Major::mn;
+  for (int i = 0; i < g.count; ++i) {
+    const GemmSegment& s = g.segments[i];
+    if (!by_k && s.k % 8 != 0) return false;
+    if (!aligned(s.a, s.a_pitch, g.batch.a_stride) || !aligned(s.b, s.b_pitch, g.batch.b_stride))
+      return false;
+  }
+  return true;
+}
+
+GemmParams gemm_params(const Gemm& g) {
   GemmParams p{};
   set_segments(p, g, !operands_aligned(g));
   p.m = as_int(g.m), p.n = as_int(g.n);
@@ -149,6 +133,27 @@ void gemm(CudaStream stream, std::string_view op, const Gemm& g) {
   p.splits = g.partial ? gemm_splits(g.sizes()) : 1;
   p.partial = p.splits > 1 ? g.partial : nullptr;
   p.whole_chunks = out_aligned(g);
+  return p;
+}
+
+void add_splits(CudaStream stream, std::string_view op, const Gemm& g, const GemmParams& p) {
+  const std::int64_t n = g.batch.count * g.m * g.n;
+  with_half_type(op, g.type, [&](auto t) {
+    using T = decltype(t);
+    if (p.out_f32) {
+      for_each(op, stream, n, AddSplits<T, float>{p});
+    } else {
+      for_each(op, stream, n, AddSplits<T, T>{p});
+    }
+  });
+}
+
+void gemm(CudaStream stream, std::string_view op, const Gemm& g) {
+  if (g.m == 0 || g.n == 0 || g.batch.count == 0) return;
+  const bool library =
+      g.by == GemmBy::cublaslt || (g.by == GemmBy::table && cublaslt_is_faster(architecture(), g.sizes()));
+  if (library && operands_aligned(g) && cublaslt_gemm(stream, op, g)) return;
+  GemmParams p = gemm_params(g);
   launch_batches(stream, op, g, p);
   if (p.partial) add_splits(stream, op, g, p);
 }

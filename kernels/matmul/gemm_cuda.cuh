@@ -32,6 +32,16 @@ struct GemmParams {
   bool out_f32, bias_f32, accumulate, whole_chunks;  // whole_chunks: rows of C are aligned chunks of 8
 };
 
+// What a product does to an operand on its way to the tensor cores, or to its result: nothing. A mask that
+// does has one of
+//   kA, kB: tile<Tile, kThreads, kByK>(shared, first, k) edits the numbers of a tile, which begins at `first`
+//   of
+//           M or N and `k` of K and lies by rows of K with kByK, that this thread copied to shared memory;
+//   kOut:   row<kCount>(v, row, column) edits sums of neighbours in a row of C.
+struct NoMask {
+  static constexpr bool kA = false, kB = false, kOut = false;
+};
+
 // The tile of C and the way its warps share it.
 template <int kTileM, int kTileN, int kWarpsM, int kWarpsN, int kPerProcessor>
 struct BlockTile {
@@ -52,7 +62,7 @@ struct Operands {
   static constexpr bool kAByK = kMajorA == Major::mn, kBByK = kMajorB == Major::mn;
 };
 
-template <class T, class Block, class Ops, GemmSum kSum>
+template <class T, class Block, class Ops, GemmSum kSum, class Mask = NoMask>
 struct GemmBody {
   using TileA = std::conditional_t<Ops::kAByK, SharedTile<kDepth, Block::kM>, SharedTile<Block::kM, kDepth>>;
   using TileB = std::conditional_t<Ops::kBByK, SharedTile<kDepth, Block::kN>, SharedTile<Block::kN, kDepth>>;
@@ -176,8 +186,17 @@ struct GemmBody {
     });
   }
 
+  // A mask knows one segment.
+  static __device__ __forceinline__ void edit(const Mask& mask, const Place& at, int step, T* stage) {
+    if constexpr (Mask::kA)
+      mask.template tile<TileA, Block::kThreads, Ops::kAByK>(stage, at.row, step * kDepth);
+    if constexpr (Mask::kB)
+      mask.template tile<TileB, Block::kThreads, Ops::kBByK>(stage + TileA::kSize, at.column, step * kDepth);
+  }
+
   // The sums of this block's share of K.
-  static __device__ __forceinline__ void sum(const GemmParams& p, const Place& at, T* shared, Sums& sums) {
+  static __device__ __forceinline__ void sum(const GemmParams& p, const Mask& mask, const Place& at,
+                                             T* shared, Sums& sums) {
     const int first = static_cast<int>(std::int64_t{p.steps} * at.split / p.splits);
     const int last = static_cast<int>(std::int64_t{p.steps} * (at.split + 1) / p.splits);
     if (first == last) return;
@@ -194,6 +213,7 @@ struct GemmBody {
     int stage = 0;
     for (int step = first; step < last; ++step) {
       cp_async_wait<kStages - 2>();
+      edit(mask, at, step, shared + stage * kStage);
       __syncthreads();
       if (step + kStages - 1 < last)
         load(p, at, step + kStages - 1, ahead, shared + (stage == 0 ? kStages - 1 : stage - 1) * kStage);
@@ -211,9 +231,10 @@ struct GemmBody {
 };
 
 // Where sums of C go: eight neighbours, or one where rows of C are not whole aligned chunks.
-template <class T>
+template <class T, class Mask>
 struct Store {
   const GemmParams& p;
+  const Mask& mask;
   int batch, split;
 
   __device__ __forceinline__ float* partial(int row, int column) const {
@@ -234,6 +255,7 @@ struct Store {
   }
   __device__ __forceinline__ void chunk(Eight v, int row, int column) const {
     if (p.partial) return store8(partial(row, column), v);
+    if constexpr (Mask::kOut) mask.template row<8>(v.x, row, column);
     if (p.bias && p.bias_f32) add(v, load8(static_cast<const float*>(p.bias) + column));
     if (p.bias && !p.bias_f32) add(v, load8(static_cast<const T*>(p.bias) + column));
     if (p.out_f32) {
@@ -251,6 +273,11 @@ struct Store {
     if (p.partial) {
       *partial(row, column) = v;
       return;
+    }
+    if constexpr (Mask::kOut) {
+      float one[1] = {v};
+      mask.template row<1>(one, row, column);
+      v = one[0];
     }
     if (p.bias)
       v += p.bias_f32 ? static_cast<const float*>(p.bias)[column]
@@ -283,9 +310,9 @@ struct Store {
 };
 
 // A tile's sums to C: 16 rows of every warp at a time, from fragments through shared memory.
-template <class T, class Block, class Place, class Sums>
-__device__ __forceinline__ void store_tile(const GemmParams& p, const Place& at, const Sums& sums,
-                                           float* staging) {
+template <class T, class Block, class Mask, class Place, class Sums>
+__device__ __forceinline__ void store_tile(const GemmParams& p, const Mask& mask, const Place& at,
+                                           const Sums& sums, float* staging) {
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   constexpr int kPitch = Block::kStagingPitch;
   float* rows = staging + warp * 16 * kPitch;
@@ -298,22 +325,29 @@ __device__ __forceinline__ void store_tile(const GemmParams& p, const Place& at,
       *reinterpret_cast<float2*>(to + 8 * kPitch) = make_float2(sums[i][j][2], sums[i][j][3]);
     }
     __syncwarp();
-    Store<T>{p, at.batch, at.split}.template rows<Block::kWarpN, kPitch>(rows, at.row + at.warp_row + i * 16,
-                                                                         at.column + at.warp_column);
+    Store<T, Mask>{p, mask, at.batch, at.split}.template rows<Block::kWarpN, kPitch>(
+        rows, at.row + at.warp_row + i * 16, at.column + at.warp_column);
     __syncwarp();
   }
 }
 
-template <class T, class Block, class Ops, GemmSum kSum>
-__global__ void __launch_bounds__(Block::kThreads, Block::kBlocks) gemm_kernel(const GemmParams p) {
-  using Body = GemmBody<T, Block, Ops, kSum>;
+template <class T, class Block, class Ops, GemmSum kSum, class Mask>
+__global__ void __launch_bounds__(Block::kThreads, Block::kBlocks)
+    gemm_kernel(const GemmParams p, const Mask mask) {
+  using Body = GemmBody<T, Block, Ops, kSum, Mask>;
   T* shared = shared_memory<T>();
   const typename Body::Place at = Body::place(p);
   typename Body::Sums sums = {};
-  Body::sum(p, at, shared, sums);
+  Body::sum(p, mask, at, shared, sums);
   __syncthreads();
-  store_tile<T, Block>(p, at, sums, reinterpret_cast<float*>(shared));
+  store_tile<T, Block>(p, mask, at, sums, reinterpret_cast<float*>(shared));
 }
+
+// Host side, of any product: what the kernel is told, whether operands are read in chunks of 16 bytes, and C
+// out of the partial sums that p.partial has.
+GemmParams gemm_params(const Gemm& g);
+bool operands_aligned(const Gemm& g);
+void add_splits(CudaStream stream, std::string_view op, const Gemm& g, const GemmParams& p);
 
 // One launch of operands of type T; defined for __half and __nv_bfloat16.
 struct GemmLaunch {
@@ -328,8 +362,8 @@ struct GemmLaunch {
 template <class T>
 void launch_gemm(const GemmLaunch& l, GemmParams& p);
 
-template <class T, class Block, class Ops, GemmSum kSum = GemmSum::fp32>
-void launch_tile(const GemmLaunch& l, GemmParams& p) {
+template <class T, class Block, class Ops, GemmSum kSum = GemmSum::fp32, class Mask = NoMask>
+void launch_tile(const GemmLaunch& l, GemmParams& p, const Mask& mask = {}) {
   p.tiles_m = (p.m - 1) / Block::kM + 1;
   p.tiles_n = (p.n - 1) / Block::kN + 1;
   const dim3 grid(static_cast<unsigned>(p.tiles_m) * static_cast<unsigned>(p.tiles_n),
@@ -340,7 +374,7 @@ void launch_tile(const GemmLaunch& l, GemmParams& p) {
           .stream = l.stream,
           .shared_bytes = Block::kSharedBytes,
           .sizes = {p.m, p.n, std::int64_t{p.steps} * kDepth, l.batch}},
-         gemm_kernel<T, Block, Ops, kSum>, p);
+         gemm_kernel<T, Block, Ops, kSum, Mask>, p, mask);
 }
 
 using Tile128x128 = BlockTile<128, 128, 2, 4, 2>;

@@ -17,12 +17,9 @@ Shape stacked(std::int64_t rows, const Shape& row) {
   return Shape(std::span<const std::int64_t>(dims));
 }
 
-// drop(x), one stream per sample: a mask does not depend on how samples share micro-batches.
-void drop_samples(const Context& c, Tensor& y, const Tensor& x, std::uint32_t purpose, float p) {
-  for (std::int64_t n = 0; n < x.dim(0); ++n) {
-    Tensor to = y.slice(n, n + 1);
-    dropout(c, to, x.slice(n, n + 1), c.random(purpose, static_cast<std::uint32_t>(n)), p);
-  }
+// A stream per sample: a mask does not depend on how samples share micro-batches.
+SampleDropout sample_dropout(const Context& c, std::string_view name, float p) {
+  return {c.random(purpose(name), 0), c.training ? p : 0};
 }
 
 }  // namespace
@@ -128,32 +125,14 @@ bool LoraSet::active(const Context& c) const {
   return HostRandom(c.random(purpose(layer_ + ".module_dropout"), 0)).uniform() >= p;
 }
 
-void LoraSet::apply_dropout(const Context& c, Tensor& s) const {
+MiddleDropout LoraSet::middle_dropout(const Context& c) const {
   const LoraDropout& drop = members_.front().spec.dropout;
-  if (!c.training || (drop.neuron == 0 && drop.rank == 0)) return;
-  const std::int64_t samples = s.dim(0);
-  if (drop.neuron > 0) drop_samples(c, s, s, purpose(layer_ + ".dropout"), drop.neuron);
-  if (drop.rank > 0) {
-    Tensor mask = c.empty({samples, total_rank_}, "rank mask");
-    fill(c, mask, 1);
-    for (std::int64_t n = 0; n < samples; ++n) {
-      Tensor row = mask.slice(n, n + 1);
-      dropout(c, row, row, c.random(purpose(layer_ + ".rank_dropout"), static_cast<std::uint32_t>(n)),
-              drop.rank);
-    }
-    multiply_per_sample(c, s, mask);
-  }
+  return {sample_dropout(c, layer_ + ".dropout", drop.neuron),
+          sample_dropout(c, layer_ + ".rank_dropout", drop.rank)};
 }
 
-void LoraSet::apply_input_dropout(const Context& c, Tensor& y, const Tensor& x) const {
-  drop_samples(c, y, x, purpose(layer_ + ".input_dropout"), members_.front().spec.dropout.input);
-}
-
-Tensor LoraSet::dropped_input(const Context& c, const Tensor& x) const {
-  if (!drops_input(c)) return x;
-  Tensor dropped = c.like(x, "lora dropped input");
-  apply_input_dropout(c, dropped, x);
-  return dropped;
+SampleDropout LoraSet::input_dropout(const Context& c) const {
+  return sample_dropout(c, layer_ + ".input_dropout", members_.front().spec.dropout.input);
 }
 
 Tensor LoraSet::initial_middle(const Context& c, const Tensor& x) const {

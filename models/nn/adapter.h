@@ -102,13 +102,9 @@ class LoraSet {
   void set_strength(float strength) { strength_ = strength; }
   // False when this micro-batch drops the whole set or its strength is 0.
   bool active(const Context& c) const;
-  // S = drop(S) in place; s is (N, ..., R). Its own adjoint.
-  void apply_dropout(const Context& c, Tensor& s) const;
-  bool drops_input(const Context& c) const { return c.training && members_.front().spec.dropout.input > 0; }
-  // y = drop(x) of the input dropout, which may be x itself. Its own adjoint.
-  void apply_input_dropout(const Context& c, Tensor& y, const Tensor& x) const;
-  // drop(x) in a new tensor where the input is dropped, else x.
-  Tensor dropped_input(const Context& c, const Tensor& x) const;
+  // What a middle S (N, ..., R) and dS pass through, and what x passes on its way to `down`; p = 0: nothing.
+  MiddleDropout middle_dropout(const Context& c) const;
+  SampleDropout input_dropout(const Context& c) const;
   // S0 = x · down0ᵀ of PiSSA.
   Tensor initial_middle(const Context& c, const Tensor& x) const;
 

@@ -35,7 +35,7 @@ Tensor Conv2d::forward(const Context& c, const Tensor& x) {
   for (LoraSet* set : active_sets(c)) {
     Tensor s = c.empty(y.shape().with_dim(-1, set->total_rank()), "lora middle");
     conv2d_forward(c, s, x, set->down().working, {}, window_);
-    set->apply_dropout(c, s);
+    lowrank_drop_middle(c, s, set->middle_dropout(c));
     std::vector<LowRankTerm> terms;
     set->append_terms(terms, s, 0);
     lowrank_up_add(c, y, terms);
@@ -61,7 +61,7 @@ std::optional<Tensor> Conv2d::run_backward(const Context& c, const Tensor& dy, b
       for (LoraMember& m : sets[k]->members()) {
         lowrank_up_backward(c, {ds, m.up.grad}, dy, sets[k]->term(saved.middles[k], m));
       }
-      sets[k]->apply_dropout(c, ds);
+      lowrank_drop_middle(c, ds, sets[k]->middle_dropout(c));
       conv2d_weight_grad(c, sets[k]->down().grad, ds, saved.x, window_);
       dmiddles.push_back(ds);
     }

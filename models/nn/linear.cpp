@@ -81,8 +81,8 @@ std::vector<Tensor> SharedLinear::forward(const Context& c, const Tensor& x) {
   std::vector<Tensor> initial_middles;
   for (LoraSet* set : sets) {
     Tensor s = c.empty(x.shape().with_dim(-1, set->total_rank()), "lora middle");
-    lowrank_middle(c, s, set->dropped_input(c, x), set->down().working);
-    set->apply_dropout(c, s);
+    lowrank_middle(c, s, x, set->down().working, set->input_dropout(c));
+    lowrank_drop_middle(c, s, set->middle_dropout(c));
     saved.middles.push_back(s);
     initial_middles.push_back(set->pissa() ? set->initial_middle(c, x) : Tensor());
   }
@@ -132,7 +132,7 @@ void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& d
   std::vector<LowRankTerm> terms;
   const std::vector<LoraSet*> sets = active_sets(c);
   for (std::size_t k = 0; k < sets.size(); ++k) {
-    if (!sets[k]->drops_input(c)) terms.push_back({dmiddles[k], 0, sets[k]->down().working, 1.0F});
+    terms.push_back({dmiddles[k], 0, sets[k]->down().working, 1.0F, sets[k]->input_dropout(c)});
     if (!sets[k]->pissa()) continue;
     for (const LoraMember& m : sets[k]->members())
       terms.push_back(sets[k]->initial_adjoint(c, dys[m.output], m));
@@ -141,14 +141,6 @@ void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& d
     const bool last = i + 1 == outputs();
     lowrank_linear_adjoint(c, dx, dys[i], weights_[i].value(), last ? terms : std::vector<LowRankTerm>{},
                            i == 0 ? write : Write::accumulate);
-  }
-  // What went through the mask of the input has to come back through it before it joins the rest.
-  for (std::size_t k = 0; k < sets.size(); ++k) {
-    if (!sets[k]->drops_input(c)) continue;
-    Tensor dropped = c.like(dx, "lora dropped dx");
-    linear_adjoint(c, dropped, dmiddles[k], sets[k]->down().working, Write::overwrite);
-    sets[k]->apply_input_dropout(c, dropped, dropped);
-    add(c, dx, dx, dropped);
   }
 }
 
@@ -184,8 +176,8 @@ std::vector<Tensor> SharedLinear::adapter_gradients(const Context& c, const std:
     for (LoraMember& m : sets[k]->members()) {
       lowrank_up_backward(c, {ds, m.up.grad}, dys[m.output], sets[k]->term(saved.middles[k], m));
     }
-    sets[k]->apply_dropout(c, ds);
-    lowrank_down_grad(c, sets[k]->down().grad, ds, sets[k]->dropped_input(c, saved.x));
+    lowrank_drop_middle(c, ds, sets[k]->middle_dropout(c));
+    lowrank_down_grad(c, sets[k]->down().grad, ds, saved.x, sets[k]->input_dropout(c));
     dmiddles.push_back(ds);
   }
   return dmiddles;

@@ -1,9 +1,11 @@
 // Adapters as extra columns of the product, against their meaning in double.
 #include "kernels/lowrank/lowrank.h"
 
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/lowrank/lowrank_ref.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/matmul_ref.h"
+#include "kernels/random/random.h"
 #include "tests/kernels/products_support.h"
 
 namespace rankine {
@@ -102,6 +104,53 @@ TEST(LowRank, AdjointMatchesReference) {
       }
     }
   }
+}
+
+// The products with a dropout inside are the products of what dropout() makes, to the bit.
+TEST(LowRank, DropoutsAreThoseOfTheOperation) {
+  const Machine m;
+  const SampleDropout drop{{7, purpose("input"), 5, 2}, 0.4F};
+  const auto dropped = [&](const Tensor& x, const SampleDropout& d) {
+    Tensor y = m.garbage(x.shape());
+    for (std::int64_t n = 0; n < x.dim(0); ++n) {
+      RandomStream stream = d.stream;
+      stream.sample += static_cast<std::uint32_t>(n);
+      Tensor sample = y.slice(n, n + 1);
+      dropout(m.c, sample, x.slice(n, n + 1), stream, d.p);
+    }
+    return y;
+  };
+  const Tensor x = m.random({3, 9, 50}, 1), down = m.random({12, 50}, 2), ds = m.random({3, 9, 12}, 3);
+  const Tensor input = dropped(x, drop);
+  Tensor s = m.garbage({3, 9, 12}), want = m.garbage({3, 9, 12});
+  lowrank_middle(m.c, s, x, down, drop);
+  lowrank_middle(m.c, want, input, down);
+  EXPECT_TRUE(same_bits(s, want));
+
+  Tensor ddown = m.garbage({12, 50}), want_ddown = m.garbage({12, 50});
+  fill(m.c, ddown, 0.5F), fill(m.c, want_ddown, 0.5F);
+  lowrank_down_grad(m.c, ddown, ds, x, drop);
+  lowrank_down_grad(m.c, want_ddown, ds, input);
+  EXPECT_TRUE(same_bits(ddown, want_ddown));
+
+  const MiddleDropout both{drop, {{7, purpose("rank"), 5, 2}, 0.3F}};
+  Tensor columns = m.garbage({3, 12});
+  fill(m.c, columns, 1);
+  columns = dropped(columns, both.column);
+  want = dropped(s, drop);
+  multiply_per_sample(m.c, want, columns);
+  lowrank_drop_middle(m.c, s, both);
+  EXPECT_TRUE(same_bits(s, want));
+
+  const Tensor dy = m.random({3, 9, 8}, 4), w = m.random({8, 50}, 5);
+  Tensor dx = m.garbage({3, 9, 50}), base = m.garbage({3, 9, 50}), adds = m.garbage({3, 9, 50});
+  const LowRankTerm plain{ds, 0, down, 0.5F}, term{ds, 0, down, 1.0F, drop};
+  const LowRankTerm terms[] = {term, plain};
+  lowrank_linear_adjoint(m.c, dx, dy, w, terms, Write::overwrite);
+  lowrank_linear_adjoint(m.c, base, dy, w, {&plain, 1}, Write::overwrite);
+  linear_adjoint(m.c, adds, ds, down, Write::overwrite);
+  add(m.c, base, base, dropped(adds, drop));
+  EXPECT_TRUE(same_bits(dx, base));
 }
 
 TEST(LowRank, NoTermsAreThePlainLinear) {
