@@ -14,7 +14,7 @@
 #include "engine/train/param_arena.h"
 #include "engine/train/resources.h"
 #include "io/formats/gguf.h"
-#include "kernels/reduce/reduce.h"
+#include "kernels/elementwise/elementwise.h"
 #include "models/decoder/decoder_checkpoint.h"
 #include "models/decoder/decoder_export.h"
 #include "models/decoder/decoder_lora.h"
@@ -86,7 +86,7 @@ class Session {
   Session(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
       : runtime_(device, Memory::kUnlimited, o.threads),
         context_(runtime_),
-        model_(checkpoint.config, checkpoint.names),
+        model_(context_, checkpoint.config, checkpoint.names),
         runner_(model_, 0),
         tokens_(o.tokens) {
     context_.seed = 1;
@@ -103,14 +103,17 @@ class Session {
     arena_ = std::make_unique<ParamArena>(context_, network_.params());
     adamw_ = std::make_unique<AdamW>(context_, *arena_, AdamWOptions{});
     network_.init(context_, 1);
+    state_ = make_step_state(context_, {.lr = 1e-4F, .max_norm = 1});
+    loss_ = context_.empty({1}, "loss", DType::f32);
   }
 
   void step(std::uint32_t number) {
     context_.step = number;
     arena_->zero_grad(context_);
-    runner_.run_made_up(context_, tokens_);
-    sum_of_squares(context_, arena_->grad());
-    adamw_->step(context_, *arena_, 1e-4, 1.0);
+    fill(context_, loss_, 0);
+    runner_.train(context_, runner_.made_up(context_, tokens_), loss_);
+    adamw_->step(context_, *arena_, state_, loss_, nullptr);
+    read_step_state(context_, state_);
   }
   Runtime& runtime() { return runtime_; }
 
@@ -122,6 +125,7 @@ class Session {
   DecoderLora network_;
   std::unique_ptr<ParamArena> arena_;
   std::unique_ptr<AdamW> adamw_;
+  Tensor state_, loss_;
   std::int64_t tokens_;
 };
 
@@ -163,7 +167,8 @@ void write_random_model(const fs::path& path, const DecoderConfig& config, const
     const std::uint32_t word = random.word();
     std::memcpy(pool.data() + i, &word, 4);
   }
-  Decoder model(config, names_of(config));
+  Runtime plan(Device::cpu().planned());
+  Decoder model(Context(plan), config, names_of(config));
   Weights weights;
   model.visit(weights);
   std::vector<TensorOutput> tensors;

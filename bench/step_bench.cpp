@@ -12,7 +12,7 @@
 #include "engine/train/adamw.h"
 #include "engine/train/param_arena.h"
 #include "engine/train/resources.h"
-#include "kernels/reduce/reduce.h"
+#include "kernels/elementwise/elementwise.h"
 #include "models/tasks/diffusion_task.h"
 
 namespace rankine::bench {
@@ -46,15 +46,18 @@ class Session {
     arena_ = std::make_unique<ParamArena>(context_, task_->params());
     adamw_ = std::make_unique<AdamW>(context_, *arena_, AdamWOptions{});
     task_->init_params(context_);
+    state_ = make_step_state(context_, {.lr = 1e-4F, .max_norm = 1});
+    loss_ = context_.empty({1}, "loss", DType::f32);
     batch_ = {o.batch, {o.resolution, o.resolution}};
   }
 
   void step(std::uint32_t number) {
     context_.step = number;
     arena_->zero_grad(context_);
-    task_->plan_step(context_, batch_);
-    sum_of_squares(context_, arena_->grad());
-    adamw_->step(context_, *arena_, 1e-4, 1.0);
+    fill(context_, loss_, 0);
+    task_->plan_step(context_, batch_, loss_);
+    adamw_->step(context_, *arena_, state_, loss_, nullptr);
+    read_step_state(context_, state_);
   }
 
   Runtime& runtime() { return runtime_; }
@@ -65,6 +68,7 @@ class Session {
   std::unique_ptr<DiffusionTask> task_;
   std::unique_ptr<ParamArena> arena_;
   std::unique_ptr<AdamW> adamw_;
+  Tensor state_, loss_;
   PlannedBatch batch_;
 };
 

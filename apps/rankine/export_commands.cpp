@@ -68,7 +68,7 @@ int run_convert(const ConvertCommand& command, Console& console) {
   const Context c(runtime);
   const DecoderCheckpoint checkpoint = open_decoder_checkpoint(command.model);
   for (const std::string& assumed : checkpoint.assumed) console.warn(assumed);
-  Decoder model(checkpoint.config, checkpoint.names);
+  Decoder model(c, checkpoint.config, checkpoint.names);
   load_weights(c, model, *checkpoint.source, checkpoint.naming(), {checkpoint.source, nullptr});
   write_model(command.out, type_named(command.type), DecoderExport(model, checkpoint),
               vocabulary_of(checkpoint));

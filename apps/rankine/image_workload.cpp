@@ -44,11 +44,11 @@ std::int64_t largest_step(ImageData& data) {
 }
 
 // Forward and backward of every bucket; returns the dearest.
-Cost plan_diffusion(Context& c, DiffusionTask& task, Ledger& ledger, RunPlan& plan) {
+Cost plan_diffusion(Context& c, DiffusionTask& task, Tensor& loss, Ledger& ledger, RunPlan& plan) {
   Cost dearest;
   for (BucketPlan& bucket : plan.buckets) {
     ledger.begin();
-    task.plan_step(c, {bucket.batch, bucket.size});
+    task.plan_step(c, {bucket.batch, bucket.size}, loss);
     bucket.micro_step = ledger.cost();
     bucket.peak = ledger.peak();
     if (bucket.micro_step.flops > dearest.flops) dearest = bucket.micro_step;
@@ -59,10 +59,10 @@ Cost plan_diffusion(Context& c, DiffusionTask& task, Ledger& ledger, RunPlan& pl
   return step;
 }
 
-Cost plan_whole_step(Context& c, Task& task, ImageData data, Ledger& ledger) {
+Cost plan_whole_step(Context& c, Task& task, ImageData data, Tensor& loss, Ledger& ledger) {
   const std::int64_t step = largest_step(data);
   ledger.begin();
-  task.train_step(c, step);
+  task.train_step(c, step, loss);
   ledger.end("training");
   return ledger.cost();
 }
@@ -145,9 +145,9 @@ RunPlan ImageWorkload::plan() {
   }
   PlannedParts parts;
   if (data_) parts.previews = [&](Context& k) { run.task->preview(k, 0, ""); };
-  parts.steps = [&](Context& k, Ledger& watched) {
-    return run.diffusion ? plan_diffusion(k, *run.diffusion, watched, plan)
-                         : plan_whole_step(k, *run.task, *data_, watched);
+  parts.steps = [&](Context& k, Tensor& loss, Ledger& watched) {
+    return run.diffusion ? plan_diffusion(k, *run.diffusion, loss, watched, plan)
+                         : plan_whole_step(k, *run.task, *data_, loss, watched);
   };
   plan_training(c, *run.task, config, plan, parts);
   return plan;

@@ -51,7 +51,8 @@ Json vocabulary_facts(const DecoderCheckpoint& k) {
 Json inspect_decoder(const fs::path& path) {
   const DecoderCheckpoint k = open_decoder_checkpoint(path);
   const DecoderConfig& c = k.config;
-  Decoder model(c, k.names);  // built, never loaded
+  Runtime runtime(Device::cpu().planned());
+  Decoder model(Context(runtime), c, k.names);  // built, never loaded
   Counter counter;
   model.visit(counter);
   const auto architecture = gguf_architecture(c);

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "apps/rankine/machine.h"
-#include "engine/train/clip.h"
 #include "engine/train/train_state.h"
 
 namespace rankine::app {
@@ -49,10 +48,9 @@ void plan_training(const Context& context, Task& task, const RunConfig& config, 
     parts.previews(c);
     ledger.end("previews");
   }
-  plan.step = parts.steps(c, ledger);
+  plan.step = parts.steps(c, state.loss(), ledger);
   ledger.begin();
-  check_gradient(c, state.arena(), options.max_grad_norm);
-  state.optimizer().step(c, state.arena(), options.schedule.learning_rate, 1);
+  state.apply(c);
   add(plan.step, ledger.cost(), 1);
   ledger.end("update");
 }

@@ -58,8 +58,9 @@ void add(Cost& sum, const Cost& cost, double times);
 
 // What differs between tasks in a plan of their training.
 struct PlannedParts {
-  std::function<void(Context&)> previews;        // empty: none
-  std::function<Cost(Context&, Ledger&)> steps;  // one optimizer step of the dearest shape; notes all shapes
+  std::function<void(Context&)> previews;  // empty: none
+  // One optimizer step of the dearest shape, its loss added to the tensor; notes all shapes.
+  std::function<Cost(Context&, Tensor&, Ledger&)> steps;
 };
 // From parameters to update, on a plan device where the model is loaded.
 void plan_training(const Context& c, Task& task, const RunConfig& config, RunPlan& plan,

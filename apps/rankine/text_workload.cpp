@@ -74,9 +74,9 @@ RunPlan TextWorkload::plan() {
   TextTask task(config_, std::move(model), data_ ? std::make_unique<TextData>(std::move(*data_)) : nullptr);
   PlannedParts parts;
   if (data_) parts.previews = [&](Context& k) { task.preview(k, 0, ""); };
-  parts.steps = [&](Context& k, Ledger& watched) {
+  parts.steps = [&](Context& k, Tensor& loss, Ledger& watched) {
     watched.begin();
-    task.plan_step(k, bucket.tokens);
+    task.plan_step(k, bucket.tokens, loss);
     plan.buckets[0].micro_step = watched.cost();
     plan.buckets[0].peak = watched.peak();
     Cost step;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -133,6 +134,9 @@ class Memory {
   std::size_t high_water() const;
   std::size_t peak_held() const { return peak_held_; }
   std::uint64_t allocations() const { return allocations_; }
+  // Tensors read by the host (engine/core/transfer.h) so far. On CUDA each one waits for the device.
+  std::uint64_t downloads() const { return downloads_; }
+  void count_download() { ++downloads_; }
   void reset_peak();
   std::string report() const;  // a table: account, held, at peak
 
@@ -180,6 +184,7 @@ class Memory {
   std::size_t peak_held_ = 0;
   std::size_t most_used_ = 0;  // the end of all bytes that were ever handed out
   std::uint64_t allocations_ = 0;
+  std::atomic<std::uint64_t> downloads_ = 0;
 };
 
 // "1.50 GiB", "12.0 MiB": for messages and tables.

@@ -30,8 +30,9 @@ void upload(Tensor& to, std::span<const std::byte> from) {
 void download(std::span<std::byte> to, const Tensor& from) {
   check_sizes("download", from, to.size());
   if (planned(from) || to.empty()) return;
+  Memory& memory = from.storage()->memory();
+  memory.count_download();
   if constexpr (build::cuda) {
-    const Memory& memory = from.storage()->memory();
     if (memory.device().is_cuda()) {
       cuda::copy_bytes(memory.cuda_stream(), to.data(), from.raw(), to.size());
       return cuda::synchronize(memory.cuda_stream());

@@ -20,16 +20,6 @@ Ema::Ema(const Context& c, const ParamArena& arena, double decay) : decay_(decay
       Tensor(c.memory(), {std::min(arena.numel(), kSwapChunk)}, DType::f32, Account::workspace, "ema swap");
 }
 
-double Ema::decay_at(double decay, std::int64_t updates) {
-  const auto n = static_cast<double>(updates);
-  return std::min(decay, (1 + n) / (10 + n));
-}
-
-void Ema::update(const Context& c, const ParamArena& arena) {
-  lerp(c, average_, arena.value(), static_cast<float>(1 - decay_at(decay_, updates_)));
-  ++updates_;
-}
-
 void Ema::swap(const Context& c, ParamArena& arena) {
   const std::int64_t n = arena.numel();
   for (std::int64_t begin = 0; begin < n; begin += kSwapChunk) {

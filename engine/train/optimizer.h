@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/train/ema.h"
 #include "engine/train/param_arena.h"
 
 namespace rankine {
@@ -24,13 +25,11 @@ class Optimizer {
   // it.
   virtual std::string describe() const = 0;
 
-  // One update: arena.value() is overwritten, arena.grad() * grad_scale is read. `lr` is the scheduled rate;
-  // the optimizer multiplies it with each range's group.lr_scale.
-  virtual void step(const Context& c, ParamArena& arena, double lr, double grad_scale) = 0;
-
-  // Updates done so far (Adam's t). Together with state() it is all that a checkpoint stores.
-  virtual std::int64_t updates() const = 0;
-  virtual void set_updates(std::int64_t updates) = 0;
+  // One update, all of it work of the device: judges arena.grad() and `loss` (1) by the inputs in `state`
+  // (see StepState in kernels/optim/optim.h), and unless they are bad overwrites the arena's values, their
+  // rounded copies, the optimizer's own tensors and the average, where there is one. What came of it stands
+  // in `state`; nothing is read back. The scheduled rate is multiplied with each range's group.lr_scale.
+  virtual void step(const Context& c, ParamArena& arena, Tensor& state, const Tensor& loss, Ema* ema) = 0;
 
   // Handles of the state tensors, accounted under Account::optimizer; writing to them restores a state.
   virtual std::vector<NamedTensor> state() = 0;

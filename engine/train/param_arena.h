@@ -37,13 +37,16 @@ class ParamArena {
   const Tensor& value() const { return value_; }
   const Tensor& grad() const { return grad_; }
 
+  // The values as products read them, rounded to the type of activations; undefined where that is fp32.
+  const Tensor& working() const { return working_; }
+
   std::int64_t numel() const { return value_.numel(); }
   const std::vector<Param*>& params() const { return params_; }
   const std::vector<Range>& ranges() const { return ranges_; }
 
   void zero_grad(const Context& c);
-  // Rounds the values into what products read; after every change of the values. Nothing to do where
-  // activations are fp32.
+  // Rounds the values into what products read: after every change of the values that is no optimizer's step,
+  // which does it by itself. Nothing to do where activations are fp32.
   void refresh(const Context& c);
 
   // "name shape" of every parameter, one per line: what a checkpoint's layout is compared by.
@@ -53,7 +56,7 @@ class ParamArena {
   std::vector<Param*> params_;
   std::vector<Range> ranges_;
   Tensor value_, grad_;
-  Tensor working_;  // of the type of activations; undefined where that is fp32
+  Tensor working_;
 };
 
 }  // namespace rankine

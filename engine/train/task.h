@@ -17,7 +17,6 @@ namespace rankine {
 
 // What one optimizer step trained on.
 struct StepStats {
-  double loss = 0;           // normalised over all samples of the step
   std::int64_t samples = 0;  // pictures (or trained tokens) in it
   double epoch = 0;          // epochs finished after this step, fractional
 };
@@ -35,10 +34,13 @@ class Task {
   // What StepStats::samples counts, short: "img", "tok".
   virtual std::string unit() const = 0;
 
-  // Forward and backward of optimizer step `step` (from 0), all of its micro-batches; gradients are added to.
-  // A pure function of (parameters, seed, step): the batch, the noise and the masks follow from the step
-  // number alone, so a resumed run needs no state of the task. c.step is set by the caller.
-  virtual StepStats train_step(Context& c, std::int64_t step) = 0;
+  // Forward and backward of optimizer step `step` (from 0), all of its micro-batches; gradients are added to,
+  // and `loss` (1) fp32 gets the loss, normalised over all samples of the step, times c.loss_scale added. The
+  // device is not waited for: what a micro-batch needs from the host is uploaded before its work is queued,
+  // and nothing is read back. A pure function of (parameters, seed, step): the batch, the noise and the masks
+  // follow from the step number alone, so a resumed run needs no state of the task. c.step is set by the
+  // caller.
+  virtual StepStats train_step(Context& c, std::int64_t step, Tensor& loss) = 0;
 
   // Loss on held-out data with fixed noise (c.step is 0 here and in preview); nothing when there is none.
   // Like preview it may throw Interrupted when stop() is set, having changed nothing that trains.

@@ -7,6 +7,7 @@
 #include "engine/train/facts.h"
 #include "io/files/sha256.h"
 #include "io/formats/safetensors.h"
+#include "kernels/elementwise/elementwise.h"
 
 namespace rankine {
 
@@ -39,7 +40,11 @@ void load_tensor(const SafetensorsFile& file, NamedTensor to) {
 }  // namespace
 
 TrainState::TrainState(Context& c, Task& task, const AdamWOptions& adamw, double ema_decay)
-    : arena_(c, task.params()), loss_scale_(c.activations()), ema_decay_(ema_decay) {
+    : arena_(c, task.params()),
+      loss_scale_(c.activations()),
+      step_(make_step_state(c, {})),
+      loss_(c.memory(), {1}, DType::f32, Account::optimizer, "loss"),
+      ema_decay_(ema_decay) {
   task.init_params(c);
   arena_.refresh(c);
   arena_.zero_grad(c);
@@ -48,31 +53,50 @@ TrainState::TrainState(Context& c, Task& task, const AdamWOptions& adamw, double
 }
 
 UpdateReport TrainState::update(Context& c, Task& task, double learning_rate, double max_grad_norm) {
-  UpdateReport report;
+  begin(c, learning_rate, max_grad_norm);
+  const StepStats stats = task.train_step(c, counters_.step, loss_);
+  apply(c);
+  return finish(c, stats);
+}
+
+void TrainState::begin(Context& c, double learning_rate, double max_grad_norm) {
   c.step = static_cast<std::uint32_t>(counters_.step);
   c.first_sample = 0;
   c.training = true;
   c.loss_scale = static_cast<float>(loss_scale_.value());
+  learning_rate_ = learning_rate;
+  set_step_inputs(c, step_, static_cast<float>(learning_rate), 1 / c.loss_scale,
+                  static_cast<float>(max_grad_norm));
+  fill(c, loss_, 0.0F);
   arena_.zero_grad(c);
-  report.stats = task.train_step(c, counters_.step);
+}
+
+void TrainState::apply(Context& c) {
   c.training = false;
   c.loss_scale = 1;
-  report.gradient = check_gradient(c, arena_, max_grad_norm, loss_scale_.value());
-  report.skipped = !report.gradient.finite || !std::isfinite(report.stats.loss);
+  optimizer_->step(c, arena_, step_, loss_, ema());
+}
+
+// What the device decided (found_inf), counted here as well.
+UpdateReport TrainState::finish(Context& c, const StepStats& stats) {
+  const StepState did = read_step_state(c, step_);
+  UpdateReport report;
+  report.stats = stats;
+  report.loss = static_cast<double>(did.loss) / loss_scale_.value();
+  report.grad_norm = static_cast<double>(did.norm);
+  report.skipped = did.found_inf != 0;
   ++counters_.step;
-  counters_.epoch = report.stats.epoch;
+  counters_.epoch = stats.epoch;
   // A scale that was too high is no sign of divergence: it has been lowered, and the next steps will show.
-  const bool scale_lowered = loss_scale_.update(report.gradient.finite);
+  const bool scale_lowered = loss_scale_.update(std::isfinite(report.grad_norm));
   if (report.skipped) {
     ++counters_.skipped;
     if (!scale_lowered) ++counters_.bad_streak;
     return report;
   }
+  ++counters_.updates;
   counters_.bad_streak = 0;
-  report.learning_rate = learning_rate;
-  optimizer_->step(c, arena_, learning_rate, report.gradient.scale);
-  arena_.refresh(c);
-  if (ema_) ema_->update(c, arena_);
+  report.learning_rate = learning_rate_;
   return report;
 }
 
@@ -101,8 +125,7 @@ void TrainState::save(const std::filesystem::path& file) {
                      {"epoch", exact(counters_.epoch)},
                      {"loss_scale", exact(loss_scale_.value())},
                      {"clean_steps", std::to_string(loss_scale_.clean_steps())},
-                     {"updates", std::to_string(optimizer_->updates())},
-                     {"ema_updates", std::to_string(ema_ ? ema_->updates() : 0)}});
+                     {"updates", std::to_string(counters_.updates)}});
 }
 
 void TrainState::load(const Context& c, const std::filesystem::path& path) {
@@ -112,8 +135,11 @@ void TrainState::load(const Context& c, const std::filesystem::path& path) {
   counters_.bad_streak = counter<std::int64_t>(file, "bad_streak");
   counters_.epoch = counter<double>(file, "epoch");
   loss_scale_.restore(counter<double>(file, "loss_scale"), counter<std::int64_t>(file, "clean_steps"));
-  optimizer_->set_updates(counter<std::int64_t>(file, "updates"));
-  if (ema_) ema_->set_updates(counter<std::int64_t>(file, "ema_updates"));
+  counters_.updates = counter<std::int64_t>(file, "updates");
+  StepState done;
+  done.updates = static_cast<float>(counters_.updates);
+  done.skipped = static_cast<float>(counters_.skipped);
+  step_ = make_step_state(c, done);
   for (NamedTensor& t : tensors()) load_tensor(file, std::move(t));
   arena_.refresh(c);
 }

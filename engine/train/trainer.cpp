@@ -82,7 +82,7 @@ void Trainer::begin(const std::atomic<bool>& stop) {
 
 void Trainer::train_one() {
   const auto start = Clock::now();
-  const double rate = schedule_.at(state_.optimizer().updates());
+  const double rate = schedule_.at(state_.counters().updates);
   const UpdateReport report = state_.update(c_, task_, rate, options_.max_grad_norm);
   StepRecord record = record_of(report, since(start));
   result_.losses.push_back(record.loss);
@@ -99,7 +99,7 @@ void Trainer::require_progress(const UpdateReport& report) const {
   const std::string last = result_.checkpoint.empty() ? "none was written yet" : result_.checkpoint.string();
   require<Diverged>(state_.counters().bad_streak < kMaxBadStreak, "diverged at step ", step(),
                     ": the loss or its gradient was ", "not finite for ", kMaxBadStreak,
-                    " steps in a row (loss ", report.stats.loss, ", gradient norm ", report.gradient.norm,
+                    " steps in a row (loss ", report.loss, ", gradient norm ", report.grad_norm,
                     "); a lower learning_rate may help; last good checkpoint: ", last);
 }
 

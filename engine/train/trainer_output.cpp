@@ -15,9 +15,9 @@ StepRecord Trainer::record_of(const UpdateReport& report, double seconds) const 
   record.step = step();
   record.max_steps = options_.max_steps;
   record.epoch = report.stats.epoch;
-  record.loss = report.stats.loss;
+  record.loss = report.loss;
   record.learning_rate = report.learning_rate;
-  record.grad_norm = report.gradient.norm;
+  record.grad_norm = report.grad_norm;
   record.skipped = report.skipped;
   record.samples = report.stats.samples;
   record.seconds = seconds;

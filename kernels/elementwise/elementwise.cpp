@@ -233,27 +233,26 @@ void split_channels(const Context& c, Tensor& a, Tensor& b, const Tensor& y) {
   cpu::split_channels(c.pool(), a.data<float>(), b.data<float>(), y.data<float>(), size);
 }
 
-void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const Tensor& x,
-                    std::span<const float> b, const Tensor& z) {
+void mix_per_sample(const Context& c, Tensor& y, const Tensor& a, const Tensor& x, const Tensor& b,
+                    const Tensor& z) {
   require<ShapeError>(x.defined() && x.shape().rank() >= 1, "mix_per_sample: expected x of samples (N, ...)");
   check_activation(c, "mix_per_sample", "y", y, x.shape());
   check_float_or("mix_per_sample", "x", x, x.shape(), y.dtype());
   check_of_type("mix_per_sample", "z", z, x.shape(), x.dtype());
-  const auto samples = static_cast<std::size_t>(x.dim(0));
-  require<ShapeError>(a.size() == samples && b.size() == samples, "mix_per_sample: expected ", samples,
-                      " factors, one per sample, got ", a.size(), " and ", b.size());
+  check_float("mix_per_sample", "a", a, {x.dim(0)});
+  check_float("mix_per_sample", "b", b, {x.dim(0)});
   const std::int64_t n = x.numel();
-  Op op(c, "mix_per_sample", {3.0 * double(n), bytes(y) + 2 * bytes(x)});
+  Op op(c, "mix_per_sample", {3.0 * double(n), bytes(y) + 2 * bytes(x) + 2 * bytes(a)});
   if (op.planned() || n == 0) return;
   const std::int64_t each = n / x.dim(0);
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::mix_per_sample(c.cuda_stream(), {y.raw(), y.dtype(), a.data(), x.raw(), b.data(), z.raw(),
-                                                    x.dtype(), x.dim(0), each});
+      return cuda::mix_per_sample(c.cuda_stream(), {y.raw(), y.dtype(), a.data<float>(), x.raw(),
+                                                    b.data<float>(), z.raw(), x.dtype(), x.dim(0), each});
     }
   }
-  cpu::mix_per_sample(
-      c.pool(), {y.data<float>(), a.data(), x.data<float>(), b.data(), z.data<float>(), x.dim(0), each});
+  cpu::mix_per_sample(c.pool(), {y.data<float>(), a.data<float>(), x.data<float>(), b.data<float>(),
+                                 z.data<float>(), x.dim(0), each});
 }
 
 }  // namespace rankine

@@ -34,9 +34,9 @@ void sum_over_samples(const Context& c, Tensor& dtable, const Tensor& dy);
 void concat_channels(const Context& c, Tensor& y, const Tensor& a, const Tensor& b);
 void split_channels(const Context& c, Tensor& a, Tensor& b, const Tensor& y);
 
-// y[n, ...] = a[n] * x[n, ...] + b[n] * z[n, ...], with host arrays a and b of N factors: the noising
+// y[n, ...] = a[n] * x[n, ...] + b[n] * z[n, ...], with factors a and b (N) fp32: the noising
 // x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, and the v-prediction target.
-void mix_per_sample(const Context& c, Tensor& y, std::span<const float> a, const Tensor& x,
-                    std::span<const float> b, const Tensor& z);
+void mix_per_sample(const Context& c, Tensor& y, const Tensor& a, const Tensor& x, const Tensor& b,
+                    const Tensor& z);
 
 }  // namespace rankine

@@ -147,15 +147,14 @@ void move_channels(std::string_view name, CudaStream stream, const ChannelMove& 
   move_units<std::uint16_t, kJoin>(name, stream, m);
 }
 
-// The factors travel with the launch, a few samples at a time: no copy, nothing to keep alive.
-constexpr std::int64_t kFactors = 64;
 template <class To, class From>
 struct Mix {
   To* y;
   const From* x;
   const From* z;
   std::int64_t each;
-  float a[kFactors], b[kFactors];
+  const float* a;
+  const float* b;
   __device__ void one(std::int64_t i) const {
     y[i] = from_float<To>(a[i / each] * to_float(x[i]) + b[i / each] * to_float(z[i]));
   }
@@ -169,20 +168,11 @@ struct Mix {
   }
 };
 template <class To, class From>
-void mix(CudaStream stream, const TypedMix& args) {
-  for (std::int64_t first = 0; first < args.samples; first += kFactors) {
-    const std::int64_t count = std::min(kFactors, args.samples - first), offset = first * args.each;
-    Mix<To, From> mix{static_cast<To*>(args.y) + offset,
-                      static_cast<const From*>(args.x) + offset,
-                      static_cast<const From*>(args.z) + offset,
-                      args.each,
-                      {},
-                      {}};
-    std::copy_n(args.a + first, count, mix.a);
-    std::copy_n(args.b + first, count, mix.b);
-    const bool eights = args.each % 8 == 0 && aligned16({mix.y, mix.x, mix.z});
-    for_each8("mix_per_sample", stream, count * args.each, eights, mix);
-  }
+void mix(CudaStream stream, const TypedMix& m) {
+  const bool eights = m.each % 8 == 0 && aligned16({m.y, m.x, m.z});
+  for_each8("mix_per_sample", stream, m.samples * m.each, eights,
+            Mix<To, From>{static_cast<To*>(m.y), static_cast<const From*>(m.x), static_cast<const From*>(m.z),
+                          m.each, m.a, m.b});
 }
 
 }  // namespace

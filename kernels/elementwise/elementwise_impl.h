@@ -25,9 +25,9 @@ struct SampleSums {
 };
 struct SampleMix {
   float* y;
-  const float* a;  // (samples), host memory
+  const float* a;  // (samples)
   const float* x;
-  const float* b;  // (samples), host memory
+  const float* b;  // (samples)
   const float* z;
   std::int64_t samples, each;
 };
@@ -83,9 +83,9 @@ struct ChannelMove {  // y = [a | b] or back; one type
 struct TypedMix {
   void* y;
   DType type;
-  const float* a;  // (samples), host memory
+  const float* a;  // (samples)
   const void* x;
-  const float* b;  // (samples), host memory
+  const float* b;  // (samples)
   const void* z;
   DType in_type;  // of x and z: fp32 or that of y
   std::int64_t samples, each;

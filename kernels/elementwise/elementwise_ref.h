@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace rankine::ref {
@@ -91,11 +90,10 @@ Values<T> concat_channels(const Values<T>& a, const Values<T>& b, std::int64_t r
 }
 
 template <class T>
-Values<T> mix_per_sample(std::span<const float> a, const Values<T>& x, std::span<const float> b,
-                         const Values<T>& z) {
+Values<T> mix_per_sample(const Values<T>& a, const Values<T>& x, const Values<T>& b, const Values<T>& z) {
   Values<T> y(x.size());
   const std::size_t each = x.size() / a.size();
-  for (std::size_t i = 0; i < y.size(); ++i) y[i] = T(a[i / each]) * x[i] + T(b[i / each]) * z[i];
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] = a[i / each] * x[i] + b[i / each] * z[i];
   return y;
 }
 

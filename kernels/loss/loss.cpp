@@ -9,14 +9,13 @@ double bytes(const Tensor& t) { return double(t.bytes()); }
 void* optional(Tensor& t) { return t.defined() ? t.raw() : nullptr; }
 
 void check_samples(const Context& c, std::string_view op, std::string_view what, const Tensor& t,
-                   const Tensor& loss, std::size_t weights) {
+                   const Tensor& loss, const Tensor& weight) {
   require<ShapeError>(t.defined() && t.shape().rank() >= 1, op, ": expected ", what,
                       " of samples (N, ...), got ",
                       t.defined() ? t.shape().to_string() : "an undefined tensor");
   check_activation(c, op, what, t, t.shape());
   check_float(op, "loss", loss, {t.dim(0)});
-  require<ShapeError>(static_cast<std::int64_t>(weights) == t.dim(0), op, ": expected ", t.dim(0),
-                      " weights, one per sample, got ", weights);
+  check_float(op, "weight", weight, {t.dim(0)});
 }
 
 LatentSize latent_size(const Context& c, std::string_view op, const Tensor& moments) {
@@ -29,21 +28,19 @@ LatentSize latent_size(const Context& c, std::string_view op, const Tensor& mome
 }
 
 // Partial sums of `each` elements of every sample: on the CPU `chunks` of them in double, two fp32 words
-// each; on CUDA in fp32, for 64 samples at a time.
+// each; on CUDA in fp32.
 Tensor partial_sums(const Context& c, std::string_view op, std::int64_t samples, std::int64_t chunks,
                     std::int64_t each) {
-  const std::int64_t words = c.device().is_cuda()
-                                 ? std::min<std::int64_t>(samples, 64) * cuda::loss_chunks(each)
-                                 : 2 * samples * chunks;
+  const std::int64_t words = samples * (c.device().is_cuda() ? cuda::loss_chunks(each) : 2 * chunks);
   return c.workspace({std::max<std::int64_t>(2, words)}, std::string(op));
 }
 
 }  // namespace
 
 void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor& pred, const Tensor& target,
-                     std::span<const float> weight, const RegressionSpec& spec) {
+                     const Tensor& weight, const RegressionSpec& spec) {
   constexpr std::string_view kName = "regression_loss";
-  check_samples(c, kName, "pred", pred, loss, weight.size());
+  check_samples(c, kName, "pred", pred, loss, weight);
   check_float_or(kName, "target", target, pred.shape(), pred.dtype());
   if (dpred.defined()) check_of_type(kName, "dpred", dpred, pred.shape(), pred.dtype());
   require<ShapeError>(spec.kind == Regression::mse || spec.c > 0, kName, ": c must be positive, got ",
@@ -63,7 +60,7 @@ void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor
                                                      pred.raw(),
                                                      pred.dtype(),
                                                      {target.raw(), target.dtype()},
-                                                     weight.data(),
+                                                     weight.data<float>(),
                                                      partial.data<float>(),
                                                      samples,
                                                      args.each,
@@ -74,29 +71,29 @@ void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor
   args.dpred = dpred.defined() ? dpred.data<float>() : nullptr;
   args.pred = pred.data<float>();
   args.target = target.data<float>();
-  args.weight = weight.data();
+  args.weight = weight.data<float>();
   args.partial = static_cast<double*>(partial.raw());
   cpu::regression_loss(c.pool(), args);
 }
 
 void kl_normal_loss(const Context& c, Tensor& loss, Tensor& dmoments, const Tensor& moments,
-                    std::span<const float> weight) {
+                    const Tensor& weight) {
   constexpr std::string_view kName = "kl_normal_loss";
   const LatentSize size = latent_size(c, kName, moments);
-  check_samples(c, kName, "moments", moments, loss, weight.size());
+  check_samples(c, kName, "moments", moments, loss, weight);
   check_of_type(kName, "dmoments", dmoments, moments.shape(), moments.dtype());
   Tensor partial = partial_sums(c, kName, size.samples, size.chunks().count(), size.pixels * size.channels);
   Op op(c, kName, {5.0 * double(moments.numel()), 3 * bytes(moments)});
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::kl_normal_loss(
-          c.cuda_stream(), {loss.data<float>(), dmoments.raw(), moments.raw(), moments.dtype(), weight.data(),
-                            partial.data<float>(), size});
+      return cuda::kl_normal_loss(c.cuda_stream(),
+                                  {loss.data<float>(), dmoments.raw(), moments.raw(), moments.dtype(),
+                                   weight.data<float>(), partial.data<float>(), size});
     }
   }
   cpu::kl_normal_loss(c.pool(), {loss.data<float>(), dmoments.data<float>(), moments.data<float>(),
-                                 weight.data(), static_cast<double*>(partial.raw()), size});
+                                 weight.data<float>(), static_cast<double*>(partial.raw()), size});
 }
 
 void sample_posterior(const Context& c, Tensor& z, const Tensor& moments, const Tensor& eps) {

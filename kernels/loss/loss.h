@@ -1,7 +1,7 @@
 // Losses: value and gradient in one pass, sums in an order that follows from the shapes alone. loss and
-// weights are fp32. On the CPU all is fp32, summed in double. On CUDA pred, moments and logits may be fp32,
-// fp16 or bf16, their gradients are of their type, target, z, dz and eps of that type or fp32; all is
-// computed and summed in fp32.
+// weights (one per sample or row) are fp32. On the CPU all is fp32, summed in double. On CUDA pred, moments
+// and logits may be fp32, fp16 or bf16, their gradients are of their type, target, z, dz and eps of that type
+// or fp32; all is computed and summed in fp32.
 #pragma once
 
 #include "kernels/common/checks.h"
@@ -22,13 +22,13 @@ struct RegressionSpec {
 // dpred = d(sum_n loss[n]) / d pred; the caller puts 1/samples into weight. loss and dpred are overwritten;
 // dpred may be the same tensor as pred, or undefined when only the value is wanted.
 void regression_loss(const Context& c, Tensor& loss, Tensor& dpred, const Tensor& pred, const Tensor& target,
-                     std::span<const float> weight, const RegressionSpec& spec);
+                     const Tensor& weight, const RegressionSpec& spec);
 
 // KL(N(mean, exp(logvar)) || N(0, 1)) of a diagonal Gaussian: moments (N, h, w, 2Z) = [mean | logvar] on the
 // last dimension, logvar clamped to [-30, 20]. loss (N) = weight[n] * sum over latent elements of 0.5 (mean²
 // + exp(logvar) - 1 - logvar) / (h w Z);  dmoments is *added to*. Where logvar is clamped its gradient is 0.
 void kl_normal_loss(const Context& c, Tensor& loss, Tensor& dmoments, const Tensor& moments,
-                    std::span<const float> weight);
+                    const Tensor& weight);
 
 // z (N, h, w, Z) = mean + exp(logvar / 2) eps, and its adjoint into dmoments (overwritten). Same clamp.
 void sample_posterior(const Context& c, Tensor& z, const Tensor& moments, const Tensor& eps);

@@ -20,34 +20,31 @@ Reader<T> reader(const TypedData& d) {
   return {d.data, d.type == DType::f32};
 }
 
-// The samples' factors travel with the launch, a few samples at a time.
-constexpr std::int64_t kFactors = 64;
-struct Factors {
-  float of[kFactors];
+// What a sample's sum, and its elements' slopes, are multiplied by.
+struct Weights {
+  const float* of;    // (samples)
+  std::int64_t each;  // elements of a sample
+  __device__ float operator[](std::int64_t n) const { return of[n] / static_cast<float>(each); }
 };
-// run(first sample, count, weight[n] / each for each of them) until all samples had their turn.
-template <class Run>
-void by_factors(std::int64_t samples, const float* weight, std::int64_t each, const Run& run) {
-  for (std::int64_t first = 0; first < samples; first += kFactors) {
-    const std::int64_t count = std::min(kFactors, samples - first);
-    Factors f{};
-    for (std::int64_t n = 0; n < count; ++n)
-      f.of[n] = static_cast<float>(double(weight[first + n]) / double(each));
-    run(first, count, f);
-  }
-}
-dim3 grid_of(std::int64_t chunks, std::int64_t samples) {
-  return {static_cast<unsigned>(chunks), static_cast<unsigned>(samples)};
+
+// The elements that a block sums: blocks chunks · n to chunks · (n + 1) - 1 those of sample n.
+struct Part {
+  std::int64_t sample, begin, end;
+};
+__device__ __forceinline__ Part part_of_block(std::int64_t each) {
+  const std::int64_t chunks = loss_chunks(each), sample = blockIdx.x / chunks;
+  const std::int64_t begin = blockIdx.x % chunks * kLossChunk, first = sample * each;
+  return {sample, first + begin, first + min(each, begin + kLossChunk)};
 }
 
-// loss[n] = factor[n] times the sum of the sample's partial sums. One block per sample.
+// loss[n] = weight[n] times the sum of the sample's partial sums. One block per sample.
 __global__ void __launch_bounds__(kThreads)
-    finish_loss_kernel(float* loss, const float* partial, std::int64_t chunks, Factors f) {
+    finish_loss_kernel(float* loss, const float* partial, std::int64_t chunks, Weights weight) {
   __shared__ float scratch[kThreads / kWarp];
   float sum = 0;
   for (std::int64_t k = threadIdx.x; k < chunks; k += kThreads) sum += partial[blockIdx.x * chunks + k];
   sum = block_sum(sum, scratch);
-  if (threadIdx.x == 0) loss[blockIdx.x] = f.of[blockIdx.x] * sum;
+  if (threadIdx.x == 0) loss[blockIdx.x] = weight[blockIdx.x] * sum;
 }
 
 struct Term {
@@ -70,18 +67,18 @@ struct Regress {
   RegressionSpec spec;
 };
 template <class T>
-__global__ void __launch_bounds__(kThreads) regression_kernel(float* partial, Regress<T> a, Factors f) {
+__global__ void __launch_bounds__(kThreads) regression_kernel(float* partial, Regress<T> a, Weights weight) {
   __shared__ float scratch[kThreads / kWarp];
-  const std::int64_t first = blockIdx.y * a.each, begin = std::int64_t{blockIdx.x} * kLossChunk;
-  const std::int64_t end = min(a.each, begin + kLossChunk);
+  const Part part = part_of_block(a.each);
+  const float factor = weight[part.sample];
   float sum = 0;
-  for (std::int64_t i = first + begin + threadIdx.x; i < first + end; i += kThreads) {
+  for (std::int64_t i = part.begin + threadIdx.x; i < part.end; i += kThreads) {
     const Term t = regression_term(to_float(a.pred[i]) - a.target[i], a.spec);
     sum += t.value;
-    if (a.dpred) a.dpred[i] = from_float<T>(f.of[blockIdx.y] * t.slope);
+    if (a.dpred) a.dpred[i] = from_float<T>(factor * t.slope);
   }
   sum = block_sum(sum, scratch);
-  if (threadIdx.x == 0) partial[std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x] = sum;
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 __device__ __forceinline__ float clamp_log_variance(float x) {  // a NaN stays one
@@ -96,13 +93,12 @@ struct Kl {
   std::int64_t each, channels;  // latent elements of a sample
 };
 template <class T>
-__global__ void __launch_bounds__(kThreads) kl_kernel(float* partial, Kl<T> a, Factors f) {
+__global__ void __launch_bounds__(kThreads) kl_kernel(float* partial, Kl<T> a, Weights weight) {
   __shared__ float scratch[kThreads / kWarp];
-  const std::int64_t first = blockIdx.y * a.each, begin = std::int64_t{blockIdx.x} * kLossChunk;
-  const std::int64_t end = min(a.each, begin + kLossChunk);
-  const float factor = f.of[blockIdx.y];
+  const Part part = part_of_block(a.each);
+  const float factor = weight[part.sample];
   float sum = 0;
-  for (std::int64_t i = first + begin + threadIdx.x; i < first + end; i += kThreads) {
+  for (std::int64_t i = part.begin + threadIdx.x; i < part.end; i += kThreads) {
     const std::int64_t at = i / a.channels * 2 * a.channels + i % a.channels;
     const float mean = to_float(a.moments[at]), raw = to_float(a.moments[at + a.channels]);
     const float log_variance = clamp_log_variance(raw), excess = expm1f(log_variance);
@@ -113,7 +109,7 @@ __global__ void __launch_bounds__(kThreads) kl_kernel(float* partial, Kl<T> a, F
     *slope = from_float<T>(fmaf(factor, 0.5F * excess, to_float(*slope)));
   }
   sum = block_sum(sum, scratch);
-  if (threadIdx.x == 0) partial[std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x] = sum;
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 // z (..., Z) of T or fp32; moments (..., 2Z).
@@ -150,58 +146,48 @@ struct SampleBackward {
   }
 };
 
+// A loss of every sample: `kernel` sums parts of them, one block each.
+struct Sums {
+  float* loss;     // (samples)
+  float* partial;  // (samples, chunks)
+  std::int64_t samples;
+  Weights weight;
+};
+template <class Args>
+void sum_samples(std::string_view op, CudaStream stream, const Sums& s, void (*kernel)(float*, Args, Weights),
+                 const Args& args) {
+  const std::int64_t chunks = loss_chunks(s.weight.each);
+  const auto launch_blocks = [&](std::int64_t blocks, auto* run, auto&&... arguments) {
+    if (blocks == 0) return;
+    launch({.op = op,
+            .grid = static_cast<unsigned>(blocks),
+            .block = kThreads,
+            .stream = stream,
+            .sizes = {s.samples, s.weight.each}},
+           run, arguments...);
+  };
+  launch_blocks(s.samples * chunks, kernel, s.partial, args, s.weight);
+  launch_blocks(s.samples, finish_loss_kernel, s.loss, s.partial, chunks, s.weight);
+}
+
 }  // namespace
 
 void regression_loss(CudaStream stream, const TypedRegression& a) {
   constexpr std::string_view kName = "regression_loss";
-  const std::int64_t chunks = loss_chunks(a.each);
-  by_factors(a.samples, a.weight, a.each, [&](std::int64_t first, std::int64_t count, const Factors& f) {
-    with_float_type(kName, a.type, [&]<class T>(T) {
-      const std::int64_t at = first * a.each;
-      const auto* target = static_cast<const std::byte*>(a.target.data) + bytes_of(a.target.type, at);
-      const Regress<T> args{a.dpred ? static_cast<T*>(a.dpred) + at : nullptr,
-                            static_cast<const T*>(a.pred) + at, reader<T>({target, a.target.type}), a.each,
-                            a.spec};
-      if (chunks > 0) {
-        launch({.op = kName,
-                .grid = grid_of(chunks, count),
-                .block = kThreads,
-                .stream = stream,
-                .sizes = {count, a.each}},
-               regression_kernel<T>, a.partial, args, f);
-      }
-    });
-    launch({.op = kName,
-            .grid = static_cast<unsigned>(count),
-            .block = kThreads,
-            .stream = stream,
-            .sizes = {count, a.each}},
-           finish_loss_kernel, a.loss + first, a.partial, chunks, f);
+  with_float_type(kName, a.type, [&]<class T>(T) {
+    const Regress<T> args{static_cast<T*>(a.dpred), static_cast<const T*>(a.pred), reader<T>(a.target),
+                          a.each, a.spec};
+    sum_samples(kName, stream, {a.loss, a.partial, a.samples, {a.weight, a.each}}, regression_kernel<T>,
+                args);
   });
 }
 
 void kl_normal_loss(CudaStream stream, const TypedKl& a) {
   constexpr std::string_view kName = "kl_normal_loss";
-  const std::int64_t each = a.size.pixels * a.size.channels, chunks = loss_chunks(each);
-  by_factors(a.size.samples, a.weight, each, [&](std::int64_t first, std::int64_t count, const Factors& f) {
-    with_float_type(kName, a.type, [&]<class T>(T) {
-      const Kl<T> args{static_cast<T*>(a.dmoments) + 2 * first * each,
-                       static_cast<const T*>(a.moments) + 2 * first * each, each, a.size.channels};
-      if (chunks > 0) {
-        launch({.op = kName,
-                .grid = grid_of(chunks, count),
-                .block = kThreads,
-                .stream = stream,
-                .sizes = {count, each}},
-               kl_kernel<T>, a.partial, args, f);
-      }
-    });
-    launch({.op = kName,
-            .grid = static_cast<unsigned>(count),
-            .block = kThreads,
-            .stream = stream,
-            .sizes = {count, each}},
-           finish_loss_kernel, a.loss + first, a.partial, chunks, f);
+  const std::int64_t each = a.size.pixels * a.size.channels;
+  with_float_type(kName, a.type, [&]<class T>(T) {
+    const Kl<T> args{static_cast<T*>(a.dmoments), static_cast<const T*>(a.moments), each, a.size.channels};
+    sum_samples(kName, stream, {a.loss, a.partial, a.size.samples, {a.weight, each}}, kl_kernel<T>, args);
   });
 }
 

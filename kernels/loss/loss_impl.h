@@ -12,7 +12,7 @@ struct RegressionArgs {
   float* dpred;  // null: not wanted
   const float* pred;
   const float* target;
-  const float* weight;  // (samples), host memory
+  const float* weight;  // (samples)
   double* partial;      // (samples, chunks)
   std::int64_t samples, each;
   constexpr std::int64_t chunks() const { return (each + kGrain - 1) / kGrain; }
@@ -30,7 +30,7 @@ struct KlArgs {
   float* loss;  // (samples)
   float* dmoments;
   const float* moments;
-  const float* weight;  // (samples), host memory
+  const float* weight;  // (samples)
   double* partial;      // (samples, chunks)
   LatentSize size;
 };
@@ -76,8 +76,8 @@ struct TypedRegression {
   const void* pred;
   DType type;
   TypedData target;     // of `type` or fp32
-  const float* weight;  // (samples), host memory
-  float* partial;       // (min(samples, 64), chunks)
+  const float* weight;  // (samples)
+  float* partial;       // (samples, chunks)
   std::int64_t samples, each;
   RegressionSpec spec;
 };
@@ -86,8 +86,8 @@ struct TypedKl {
   void* dmoments;
   const void* moments;
   DType type;
-  const float* weight;  // (samples), host memory
-  float* partial;       // as above
+  const float* weight;  // (samples)
+  float* partial;       // (samples, chunks)
   LatentSize size;
 };
 struct TypedPosterior {

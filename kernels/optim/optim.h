@@ -1,4 +1,7 @@
-// One pass of an optimizer over a flat range of the parameter arena.
+// The step of an optimizer without the host: grad_stats judges the gradient and works out the step's factors,
+// adamw_update does all that depends on them. Both read and write StepState where the parameters are, so a
+// step on CUDA waits for nothing and can be recorded as a graph. What the host wants to know it downloads
+// when it likes.
 #pragma once
 
 #include <array>
@@ -8,27 +11,6 @@
 
 namespace rankine {
 
-// AdamW (Loshchilov & Hutter 2019), bias-corrected:
-//   g = grad * grad_scale ;  m = b1 m + (1-b1) g ;  v = b2 v + (1-b2) g²
-//   value = value (1 - lr wd) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
-struct AdamWSpec {
-  float lr = 1e-4F, beta1 = 0.9F, beta2 = 0.999F, eps = 1e-8F, weight_decay = 0;
-  float grad_scale = 1;  // clipping factor × 1/loss scale
-  std::int64_t t = 1;    // step count from 1
-};
-struct AdamWState {
-  Tensor& value;
-  Tensor& m;
-  Tensor& v;
-};
-// All 1-D fp32 of one length; value, m and v are updated in place, grad is read.
-void adamw_step(const Context& c, AdamWState state, const Tensor& grad, const AdamWSpec& spec);
-
-// The same step without the host: grad_stats judges the gradient and works out the step's factors,
-// adamw_update does all that depends on them. Both read and write StepState where the parameters are, so a
-// step on CUDA waits for nothing and can be recorded as a graph. What the host wants to know it downloads
-// when it likes.
-//
 // StepState lies in an fp32 tensor (kStepNumbers), set with make_step_state, changed with set_step_inputs.
 struct StepState {
   // Of the host, before a step.
@@ -40,6 +22,7 @@ struct StepState {
   float skipped = 0;       // steps whose gradient was bad
   float norm = 0;          // sqrt(sum of (grad grad_scale)²); NaN or infinite for a bad gradient
   float found_inf = 0;     // 1: the gradient or the loss is not finite and nothing may change
+  float loss = 0;          // that was judged, as it came
   float factor = 1;        // grad_scale · min(1, max_norm / (norm + 1e-6)): g = grad · factor
   float inverse_bias = 1;  // 1 / (1 - b1^t)
   float root_bias = 1;     // 1 / sqrt(1 - b2^t)
@@ -56,7 +39,9 @@ struct UpdateSpec {
 };
 // grad (n) fp32; loss (1) fp32 or undefined. Squares are summed eight at a time in fp32, then in double, in
 // an order that depends on n alone; elements beyond 6e18 times grad_scale count as infinite. A bad gradient
-// or loss sets found_inf and counts as skipped, not as an update: the other fields keep what they hold.
+// or loss sets found_inf and counts as skipped, not as an update: the fields after `loss` keep what they
+// hold. Clipping: Pascanu et al., "On the difficulty of training recurrent neural networks", ICML 2013; the
+// 1e-6 is PyTorch's clip_grad_norm_.
 void grad_stats(const Context& c, Tensor& state, const Tensor& grad, const Tensor& loss,
                 const UpdateSpec& spec);
 
@@ -99,9 +84,12 @@ struct UpdateTensors {
   const Tensor& grad;
   Tensor ema{};  // undefined: no average is kept
 };
-// One pass over the arena, after grad_stats: adamw_step with lr = state.lr · lr_scale, the segment's decay
-// and grad_scale = state.factor, then the copies and the average of the new values. Nothing is touched where
-// found_inf is set. All tensors 1-D fp32 of plan.numel(). On the CPU value, m and v get adamw_step's bits.
+// One pass over the arena, after grad_stats. AdamW (Loshchilov & Hutter, "Decoupled weight decay
+// regularization", ICLR 2019), bias-corrected, with lr = state.lr · lr_scale and t = state.updates:
+//   g = grad · state.factor ;  m = b1 m + (1-b1) g ;  v = b2 v + (1-b2) g²
+//   value = value (1 - lr wd) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+// then the copies and the average of the new values. Nothing is touched where found_inf is set. All tensors
+// 1-D fp32 of plan.numel().
 void adamw_update(const Context& c, UpdateTensors t, const Tensor& state, const UpdatePlan& plan,
                   const UpdateSpec& spec);
 

@@ -40,7 +40,7 @@ namespace rankine::cpu {
 
 HWY_EXPORT(adamw_range);
 
-void adamw_step(ThreadPool& pool, const AdamWArgs& a, const AdamWFactors& f) {
+void adamw_run(ThreadPool& pool, const AdamWArgs& a, const AdamWFactors& f) {
   pool.parallel_for(a.n, kGrain / 2, [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(adamw_range)(a, f, begin, end);
   });

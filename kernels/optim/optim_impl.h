@@ -15,24 +15,13 @@ struct AdamWArgs {
   const float* grad;
   std::int64_t n;
 };
-// The per-step constants, worked out once in double.
+// The constants of one run's update.
 struct AdamWFactors {
   float beta1, one_minus_beta1, beta2, one_minus_beta2;
   float decay;      // 1 - lr wd
   float step;       // lr / (1 - beta1^t)
   float root_bias;  // 1 / sqrt(1 - beta2^t)
   float eps, grad_scale;
-
-  explicit AdamWFactors(const AdamWSpec& s)
-      : beta1(s.beta1),
-        one_minus_beta1(float(1 - double(s.beta1))),
-        beta2(s.beta2),
-        one_minus_beta2(float(1 - double(s.beta2))),
-        decay(float(1 - double(s.lr) * s.weight_decay)),
-        step(float(s.lr / (1 - std::pow(double(s.beta1), double(s.t))))),
-        root_bias(float(1 / std::sqrt(1 - std::pow(double(s.beta2), double(s.t))))),
-        eps(s.eps),
-        grad_scale(s.grad_scale) {}
 };
 
 struct GradStatsArgs {
@@ -77,12 +66,12 @@ struct UpdateArgs {
 };
 
 namespace cpu {
-void adamw_step(ThreadPool& pool, const AdamWArgs& a, const AdamWFactors& f);
+// One run's values and moments.
+void adamw_run(ThreadPool& pool, const AdamWArgs& a, const AdamWFactors& f);
 void grad_stats(ThreadPool& pool, const GradStatsArgs& a, const UpdateSpec& spec);
 void adamw_update(ThreadPool& pool, const UpdateArgs& a, const UpdateSpec& spec);
 }  // namespace cpu
 namespace cuda {
-void adamw_step(CudaStream stream, const AdamWArgs& a, const AdamWFactors& f);
 void grad_stats(CudaStream stream, const GradStatsArgs& a, const UpdateSpec& spec);
 void adamw_update(CudaStream stream, const UpdateArgs& a, const UpdateSpec& spec);
 }  // namespace cuda

@@ -9,6 +9,12 @@
 
 namespace rankine::ref {
 
+struct AdamWSpec {
+  float lr = 1e-4F, beta1 = 0.9F, beta2 = 0.999F, eps = 1e-8F, weight_decay = 0;
+  float grad_scale = 1;  // clipping factor × 1/loss scale
+  std::int64_t t = 1;    // step count from 1
+};
+
 template <class T>
 struct AdamWParameter {
   T value, m, v;

@@ -20,8 +20,10 @@ double sum_of_squares(const float* x, std::int64_t n, float scale) {
 }
 
 // What the step does with a gradient of this norm.
-void finish(StepState& s, double norm, bool finite, const UpdateSpec& spec) {
+void finish(StepState& s, double norm, float loss, const UpdateSpec& spec) {
+  const bool finite = std::isfinite(norm) && std::isfinite(loss);
   s.norm = float(norm);
+  s.loss = loss;
   s.found_inf = finite ? 0.0F : 1.0F;
   if (!finite) {
     s.skipped += 1;
@@ -51,15 +53,26 @@ void write_copy(const UpdateCopy& copy, const float* value, std::int64_t begin, 
   }
 }
 
+AdamWFactors factors_of(const StepState& s, const UpdateRun& run, const UpdateSpec& spec) {
+  const double b1 = spec.beta1, b2 = spec.beta2, t = s.updates;
+  const double lr = float(double(s.lr) * run.lr_scale);
+  return {spec.beta1,
+          float(1 - b1),
+          spec.beta2,
+          float(1 - b2),
+          float(1 - lr * run.weight_decay),
+          float(lr / (1 - std::pow(b1, t))),
+          float(1 / std::sqrt(1 - std::pow(b2, t))),
+          spec.eps,
+          s.factor};
+}
+
 void update_run(ThreadPool& pool, const UpdateArgs& args, const UpdateRun& run, const UpdateSpec& spec) {
   const StepState& s = *args.state;
-  AdamWSpec step{
-      float(double(s.lr) * run.lr_scale), spec.beta1, spec.beta2, spec.eps, run.weight_decay, s.factor};
-  step.t = static_cast<std::int64_t>(s.updates);
   const AdamWArgs& all = args.adamw;
   const AdamWArgs a{all.value + run.first, all.m + run.first, all.v + run.first, all.grad + run.first,
                     run.count};
-  adamw_step(pool, a, AdamWFactors(step));
+  adamw_run(pool, a, factors_of(s, run, spec));
   pool.parallel_for(run.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
     for (const UpdateCopy& copy : run.copies) {
       if (!copy.to) continue;
@@ -83,8 +96,7 @@ void grad_stats(ThreadPool& pool, const GradStatsArgs& a, const UpdateSpec& spec
   });
   double sum = 0;
   for (std::int64_t p = 0; p < parts; ++p) sum += a.partial[p];
-  const double norm = std::sqrt(sum);
-  finish(*a.state, norm, std::isfinite(norm) && (!a.loss || std::isfinite(*a.loss)), spec);
+  finish(*a.state, std::sqrt(sum), a.loss ? *a.loss : 0.0F, spec);
 }
 
 void adamw_update(ThreadPool& pool, const UpdateArgs& a, const UpdateSpec& spec) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/core/transfer.h"
 #include "kernels/reduce/reduce_impl.h"
 
 namespace rankine {
@@ -13,6 +14,22 @@ struct Reducer {
   double (*cpu)(ThreadPool&, const Reduction&);
   cuda::Reduced cuda;
 };
+
+// The blocks' partial results, in order.
+double join_parts(const Tensor& partial, std::int64_t count, cuda::Reduced what) {
+  std::vector<double> parts(static_cast<std::size_t>(count));
+  if (count > 0) download(std::as_writable_bytes(std::span(parts)), partial);
+  double result = 0;
+  for (const double part : parts) {
+    if (what != cuda::Reduced::max_abs) {
+      result += part;
+    } else if (!(part <= result)) {
+      result = part;
+    }
+    if (std::isnan(result)) break;
+  }
+  return result;
+}
 
 double reduce(const Context& c, std::string_view name, const Tensor& a, const Tensor* b, Reducer reducer) {
   const DType type = check_activation(c, name, "x", a, a.shape());
@@ -29,7 +46,8 @@ double reduce(const Context& c, std::string_view name, const Tensor& a, const Te
       on_cuda.a = a.raw();
       on_cuda.b = b ? b->raw() : nullptr;
       on_cuda.partial = static_cast<double*>(partial.raw());
-      return cuda::reduce(name, c.cuda_stream(), on_cuda, reducer.cuda);
+      cuda::reduce(name, c.cuda_stream(), on_cuda, reducer.cuda);
+      return join_parts(partial, chunks, reducer.cuda);
     }
   }
   r.a = a.data<float>();
@@ -59,6 +77,20 @@ double max_abs(const Context& c, const Tensor& x) {
 bool all_finite(const Context& c, const Tensor& x) {
   const double largest = reduce(c, "all_finite", x, nullptr, {cpu::max_abs, cuda::Reduced::max_abs});
   return !c.planning() && std::isfinite(largest);
+}
+
+void add_sum(const Context& c, Tensor& total, const Tensor& x) {
+  constexpr std::string_view kName = "add_sum";
+  check_float(kName, "total", total, {1});
+  check_float(kName, "x", x, x.shape());
+  Op op(c, kName, {double(x.numel()), bytes(x) + 2 * bytes(total)});
+  if (op.planned()) return;
+  if constexpr (build::cuda) {
+    if (c.device().is_cuda()) {
+      return cuda::add_sum(c.cuda_stream(), total.data<float>(), x.data<float>(), x.numel());
+    }
+  }
+  cpu::add_sum(total.data<float>(), x.data<float>(), x.numel());
 }
 
 void add_column_sums(const Context& c, Tensor& db, const Tensor& dy) {

@@ -15,6 +15,10 @@ double dot(const Context& c, const Tensor& a, const Tensor& b);  // a and b of o
 double max_abs(const Context& c, const Tensor& x);               // NaN where any element is NaN
 bool all_finite(const Context& c, const Tensor& x);              // no element is NaN or infinite
 
+// total (1) += sum of x (any shape), both fp32, in double inside and rounded once: a loss, where it is. Meant
+// for a few numbers: on CUDA one block of threads adds them.
+void add_sum(const Context& c, Tensor& total, const Tensor& x);
+
 // db (C) += sum over rows of dy (..., C): the gradient of a bias. db fp32; dy too, or on CUDA fp16 or bf16,
 // summed in fp32.
 void add_column_sums(const Context& c, Tensor& db, const Tensor& dy);

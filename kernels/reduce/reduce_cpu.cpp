@@ -115,6 +115,12 @@ double max_abs(ThreadPool& pool, const Reduction& r) {
   return std::bit_cast<float>(static_cast<std::int32_t>(most));
 }
 
+void add_sum(float* total, const float* x, std::int64_t n) {
+  double sum = *total;
+  for (std::int64_t i = 0; i < n; ++i) sum += double(x[i]);
+  *total = float(sum);
+}
+
 void add_column_sums(ThreadPool& pool, const RowSums& r) {
   column_sums(pool, {r.out, r.x, r.partial, 1, r.rows, r.cols, Write::accumulate});
 }

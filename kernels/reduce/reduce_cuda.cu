@@ -1,7 +1,4 @@
 // CUDA side of reduce.h: blocks leave partial results, which the host adds in order.
-#include <cmath>
-#include <vector>
-
 #include "kernels/common/column_sums.cuh"
 #include "kernels/common/pointwise.cuh"
 #include "kernels/reduce/reduce_impl.h"
@@ -66,6 +63,20 @@ __global__ void __launch_bounds__(kThreads)
   if (thread == 0) partial[blockIdx.x] = shared[0];
 }
 
+// One block of threads.
+__global__ void __launch_bounds__(kThreads) add_sum_kernel(float* total, const float* x, std::int64_t n) {
+  __shared__ double shared[kThreads];
+  const int thread = static_cast<int>(threadIdx.x);
+  double sum = 0;
+  for (std::int64_t i = thread; i < n; i += kThreads) sum += static_cast<double>(x[i]);
+  shared[thread] = sum;
+  for (int half = kThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (thread < half) shared[thread] += shared[thread + half];
+  }
+  if (thread == 0) *total = static_cast<float>(static_cast<double>(*total) + shared[0]);
+}
+
 template <Reduced kWhat>
 void reduce_as(std::string_view op, CudaStream stream, const TypedReduction& r) {
   with_float_type(op, r.type, [&]<class T>(T) {
@@ -89,35 +100,23 @@ struct AddSum {
 
 }  // namespace
 
-double reduce(std::string_view op, CudaStream stream, const TypedReduction& r, Reduced what) {
-  if (r.n == 0) return 0;
+void reduce(std::string_view op, CudaStream stream, const TypedReduction& r, Reduced what) {
+  if (r.n == 0) return;
   switch (what) {
     case Reduced::sum:
-      reduce_as<Reduced::sum>(op, stream, r);
-      break;
+      return reduce_as<Reduced::sum>(op, stream, r);
     case Reduced::squares:
-      reduce_as<Reduced::squares>(op, stream, r);
-      break;
+      return reduce_as<Reduced::squares>(op, stream, r);
     case Reduced::dot:
-      reduce_as<Reduced::dot>(op, stream, r);
-      break;
+      return reduce_as<Reduced::dot>(op, stream, r);
     case Reduced::max_abs:
-      reduce_as<Reduced::max_abs>(op, stream, r);
-      break;
+      return reduce_as<Reduced::max_abs>(op, stream, r);
   }
-  std::vector<double> parts(static_cast<std::size_t>(r.chunks()));
-  copy_bytes(stream, parts.data(), r.partial, parts.size() * sizeof(double));
-  synchronize(stream);
-  double result = 0;
-  for (const double part : parts) {
-    if (what != Reduced::max_abs) {
-      result += part;
-    } else if (!(part <= result)) {
-      result = part;
-    }
-    if (std::isnan(result)) break;
-  }
-  return result;
+}
+
+void add_sum(CudaStream stream, float* total, const float* x, std::int64_t n) {
+  launch({.op = "add_sum", .grid = 1, .block = kThreads, .stream = stream, .sizes = {n}}, add_sum_kernel,
+         total, x, n);
 }
 
 void add_column_sums(CudaStream stream, const TypedRowSums& r) {

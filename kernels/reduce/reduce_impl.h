@@ -27,6 +27,7 @@ double sum(ThreadPool& pool, const Reduction& r);
 double sum_of_squares(ThreadPool& pool, const Reduction& r);
 double dot(ThreadPool& pool, const Reduction& r);
 double max_abs(ThreadPool& pool, const Reduction& r);  // NaN, above infinity, wins
+void add_sum(float* total, const float* x, std::int64_t n);
 void add_column_sums(ThreadPool& pool, const RowSums& r);
 }  // namespace cpu
 
@@ -45,8 +46,9 @@ struct TypedReduction {
   }
   constexpr std::int64_t chunks() const { return (n + chunk() - 1) / chunk(); }
 };
-// Returns when the number is there.
-double reduce(std::string_view op, CudaStream stream, const TypedReduction& r, Reduced what);
+// Leaves the partial results, none of which exist where n = 0.
+void reduce(std::string_view op, CudaStream stream, const TypedReduction& r, Reduced what);
+void add_sum(CudaStream stream, float* total, const float* x, std::int64_t n);
 
 struct TypedRowSums {
   float* out;  // (cols), added to

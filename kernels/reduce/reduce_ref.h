@@ -15,6 +15,11 @@ T sum(const std::vector<T>& x) {
 }
 
 template <class T>
+T add_sum(T total, const std::vector<T>& x) {
+  return total + sum(x);
+}
+
+template <class T>
 T dot(const std::vector<T>& a, const std::vector<T>& b) {
   T s = 0;
   for (std::size_t i = 0; i < a.size(); ++i) s += a[i] * b[i];

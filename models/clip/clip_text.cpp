@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
@@ -92,52 +93,52 @@ Tensor ClipText::embed(const Context& c, const Tensor& ids) {
   return x;
 }
 
-Tensor ClipText::pool(const Context& c, const Tensor& last, const Tensor& ids) {
-  const std::int64_t n = ids.dim(0), t = ids.dim(1), width = config_.width;
-  const Tensor normed = final_norm_.forward(c, last);
-  SavedEnds ends{std::vector<std::int64_t>(static_cast<std::size_t>(n), 0), n * t};
-  Tensor rows = c.empty({n, width}, "end of text");
-  for (std::int64_t i = 0; i < n; ++i) {
-    if (!c.planning()) {
-      const std::int32_t* row = ids.data<std::int32_t>() + i * t;
-      ends.positions[i] = std::max_element(row, row + t) - row;
-    }
-    Tensor to = rows.flat(i * width, {width});
-    copy(c, to, normed.flat((i * t + ends.positions[i]) * width, {width}));
-  }
-  save(c, this, "end of text", std::move(ends));
+Tensor ClipText::pool(const Context& c, const Tensor& last, const Tensor& ends) {
   require<Error>(projection_.has_value(),
                  "clip: a pooled output was asked of an encoder without text_projection");
+  const Tensor normed = final_norm_.forward(c, last);
+  Tensor rows = c.empty({ends.dim(0), config_.width}, "end of text");
+  embedding_forward(c, rows, normed.reshape({normed.rows(), config_.width}), ends);
+  save(c, this, "end of text", SavedEnds{ends});
   return projection_->forward(c, rows);
 }
 
 Tensor ClipText::pool_backward(const Context& c, const Tensor& dpooled) {
-  const std::int64_t width = config_.width;
   const Tensor drows = projection_->backward(c, dpooled);
-  const SavedEnds ends = restore<SavedEnds>(c, this, "end of text");
-  const auto n = static_cast<std::int64_t>(ends.positions.size());
-  const std::int64_t t = ends.rows / n;
-  Tensor dnormed = c.empty({n, t, width}, "d final norm");
+  const SavedEnds s = restore<SavedEnds>(c, this, "end of text");
+  Tensor dnormed = c.empty({s.ends.dim(0), config_.context, config_.width}, "d final norm");
   fill(c, dnormed, 0);
-  for (std::int64_t i = 0; i < n; ++i) {
-    Tensor to = dnormed.flat((i * t + ends.positions[i]) * width, {width});
-    copy(c, to, drows.flat(i * width, {width}));
-  }
+  Tensor flat = dnormed.reshape({dnormed.rows(), config_.width});
+  embedding_weight_grad(c, flat, drows, s.ends);
   return final_norm_.backward(c, dnormed);
 }
 
-ClipOutput ClipText::forward(const Context& c, const Tensor& ids, const ClipWant& want) {
-  check_shape("clip", "ids", ids, {ids.dim(0), config_.context});
+ClipInput clip_input(const Context& c, std::span<const std::int32_t> ids, std::int64_t context) {
+  const auto count = static_cast<std::int64_t>(ids.size()), n = count / context;
+  require<ShapeError>(n * context == count, "clip: ", count, " ids are no windows of ", context, " tokens");
+  std::vector<std::int32_t> ends;
+  for (std::int64_t begin = 0; begin < count; begin += context) {
+    const auto row = ids.begin() + begin;
+    ends.push_back(static_cast<std::int32_t>(std::max_element(row, row + context) - ids.begin()));
+  }
+  ClipInput in{c.empty({n, context}, "token ids", DType::i32), c.empty({n}, "ends of text", DType::i32)};
+  set_ints(in.ids, ids);
+  set_ints(in.ends, ends);
+  return in;
+}
+
+ClipOutput ClipText::forward(const Context& c, const ClipInput& in, const ClipWant& want) {
+  check_shape("clip", "ids", in.ids, {in.ids.dim(0), config_.context});
   require<ConfigError>(want.skip >= 1 && want.skip <= config_.layers, "clip_skip: expected 1 to ",
                        config_.layers, ", got ", want.skip);
   const int tap = config_.layers - (want.skip - 1);
   ClipOutput out;
-  Tensor x = embed(c, ids);
+  Tensor x = embed(c, in.ids);
   for (int i = 0; i < (want.pooled ? config_.layers : tap); ++i) {
     x = layers_[i]->forward(c, x);
     if (i + 1 == tap) out.hidden = x;
   }
-  if (want.pooled) out.pooled = pool(c, x, ids);
+  if (want.pooled) out.pooled = pool(c, x, in.ends);
   if (want.final_norm) out.hidden = final_norm_.forward(c, out.hidden);
   return out;
 }

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "io/formats/tensor_source.h"
@@ -36,6 +37,15 @@ struct ClipWant {
   bool final_norm = true;  // apply the final layer norm to it
   bool pooled = false;     // also the projected embedding at the first end-of-text token
 };
+// Prompts on the device.
+struct ClipInput {
+  Tensor ids;   // (N, 77) i32
+  Tensor ends;  // (N) i32: where in the N · 77 tokens each prompt ends, at its largest id, the first one (as
+                // OpenAI's argmax)
+};
+// Uploads the ids of whole windows of `context` tokens. Throws ShapeError for a count that is none.
+ClipInput clip_input(const Context& c, std::span<const std::int32_t> ids, std::int64_t context);
+
 struct ClipOutput {
   Tensor hidden;  // (N, 77, width)
   Tensor pooled;  // (N, projection), undefined unless wanted
@@ -44,8 +54,7 @@ struct ClipOutput {
 class ClipText {
  public:
   explicit ClipText(const ClipTextConfig& config);
-  // ids (N, 77) i32. The end-of-text position is that of the largest id, the first one (as OpenAI's argmax).
-  ClipOutput forward(const Context& c, const Tensor& ids, const ClipWant& want);
+  ClipOutput forward(const Context& c, const ClipInput& in, const ClipWant& want);
   // Either gradient may be undefined. Frees the tape of the matching forward.
   void backward(const Context& c, const ClipOutput& d, const ClipWant& want);
   const ClipTextConfig& config() const { return config_; }
@@ -68,11 +77,10 @@ class ClipText {
     Tensor ids;
   };
   struct SavedEnds {
-    std::vector<std::int64_t> positions;
-    std::int64_t rows;
+    Tensor ends;
   };
   Tensor embed(const Context& c, const Tensor& ids);
-  Tensor pool(const Context& c, const Tensor& last, const Tensor& ids);
+  Tensor pool(const Context& c, const Tensor& last, const Tensor& ends);
   Tensor pool_backward(const Context& c, const Tensor& dpooled);
   bool embeddings_trained() const { return tokens_.trained() || positions_.trained(); }
 

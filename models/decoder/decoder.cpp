@@ -9,13 +9,24 @@
 
 namespace rankine {
 
-Decoder::Decoder(const DecoderConfig& config, const DecoderNames& names)
+namespace {
+
+Tensor upload_table(const Context& c, const std::vector<float>& values) {
+  Tensor t(c.memory(), {static_cast<std::int64_t>(values.size())}, DType::f32, Account::weights,
+           "inverse frequencies");
+  set_floats(t, values);
+  return t;
+}
+
+}  // namespace
+
+Decoder::Decoder(const Context& c, const DecoderConfig& config, const DecoderNames& names)
     : config_(config),
       names_(names),
       tokens_(names.embed + ".weight", {config.vocab, config.width}, WeightKind::matrix),
-      head_(config, names, &tokens_) {
+      head_(config, names, &tokens_),
+      inv_freq_(upload_table(c, rope_inv_freq(config.rope_theta, config.rotary_dims, config.scaling))) {
   for (int i = 0; i < config.layers; ++i) blocks_.push_back(make_decoder_block(config, names, i));
-  inv_freq_ = rope_inv_freq(config.rope_theta, config.rotary_dims, config.scaling);
   attention_factor_ = rope_attention_factor(config.scaling);
 }
 
@@ -26,11 +37,8 @@ void Decoder::visit(ModelVisitor& v) {
 }
 
 Tensor Decoder::angles(const Context& c, const Tensor& positions) {
-  const auto half = static_cast<std::int64_t>(inv_freq_.size());
-  Tensor inv = c.empty({half}, "inverse frequencies", DType::f32);
-  set_floats(inv, inv_freq_);
-  Tensor table = c.empty({positions.numel(), 2 * half}, "rotary angles", DType::f32);
-  rope_table(c, table, positions.reshape({positions.numel()}), inv, attention_factor_);
+  Tensor table = c.empty({positions.numel(), 2 * inv_freq_.numel()}, "rotary angles", DType::f32);
+  rope_table(c, table, positions.reshape({positions.numel()}), inv_freq_, attention_factor_);
   return table;
 }
 

@@ -21,7 +21,8 @@ struct DecoderInput {
 
 class Decoder {
  public:
-  Decoder(const DecoderConfig& config, const DecoderNames& names);
+  // Builds the modules and uploads the constant tables; weights come from models/nn/load.h.
+  Decoder(const Context& c, const DecoderConfig& config, const DecoderNames& names);
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
@@ -56,7 +57,7 @@ class Decoder {
   Weight tokens_;
   std::vector<std::unique_ptr<DecoderBlock>> blocks_;
   LmHead head_;
-  std::vector<float> inv_freq_;
+  Tensor inv_freq_;  // of the rotary embedding, (rotary_dims / 2) fp32
   float attention_factor_ = 1;
   bool recompute_ = false;
 };

@@ -8,6 +8,7 @@
 #include "kernels/embedding/embedding.h"
 #include "kernels/loss/loss.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/reduce/reduce.h"
 
 namespace rankine {
 namespace {
@@ -66,58 +67,50 @@ Tensor LmHead::logits(const Context& c, const Tensor& hidden) {
   return project(quiet, normed(quiet, hidden.reshape({hidden.rows(), width_})));
 }
 
-LmLoss LmHead::chunk_loss(const Context& c, const Tensor& rows, const LmTargets& t, Tensor* drows) {
+void LmHead::train_chunk(const Context& c, const Tensor& rows, const LmTargets& t, Tensor& drows,
+                         Tensor& loss) {
   const Tensor n = normed(c, rows);
-  Tensor logits = project(c, n);
-  const std::int64_t count = rows.dim(0);
-  Tensor loss = c.empty({count}, "token loss", DType::f32), correct = c.empty({count}, "correct", DType::i32);
-  Tensor dlogits = drows ? logits : Tensor();
-  cross_entropy(c, loss, dlogits, logits, t.targets, t.weights, &correct);
-  LmLoss sum;
-  for (const float l : floats_of(loss)) sum.loss += static_cast<double>(l);
-  for (const std::int32_t hit : ints_of(correct)) sum.correct += hit;
-  if (!drows) return sum;
-  const Tensor dn = project_backward(c, dlogits, n);
-  const Tensor d = std::visit([&](auto& norm) { return norm.backward(c, dn); }, norm_);
-  copy(c, *drows, d);
-  return sum;
+  Tensor logits = project(c, n), losses = c.empty({rows.dim(0)}, "token losses", DType::f32);
+  cross_entropy(c, losses, logits, logits, t.targets, t.weights);
+  add_sum(c, loss, losses);
+  const Tensor dn = project_backward(c, logits, n);
+  copy(c, drows, std::visit([&](auto& norm) { return norm.backward(c, dn); }, norm_));
 }
 
-LmLoss LmHead::loss(const Context& c, const Tensor& hidden, const LmTargets& t, Tensor* dhidden) {
-  const Tensor all = hidden.reshape({hidden.rows(), width_});
+Tensor LmHead::train(const Context& c, const Tensor& hidden, const LmTargets& t, Tensor& loss) {
   const std::int64_t count = t.rows.dim(0);
-  Tensor rows = c.empty({count, width_}, "rows with a target");
-  embedding_forward(c, rows, all, t.rows);
-  Tensor drows = dhidden ? c.empty({count, width_}, "d rows with a target") : Tensor();
-  LmLoss sum;
+  Tensor rows = c.empty({count, width_}, "rows with a target"),
+         drows = c.empty({count, width_}, "d rows with a target");
+  embedding_forward(c, rows, hidden.reshape({hidden.rows(), width_}), t.rows);
   for (std::int64_t begin = 0; begin < count; begin += chunk_) {
     const std::int64_t end = std::min(count, begin + chunk_);
-    Tensor d = dhidden ? drows.slice(begin, end) : Tensor();
-    const LmLoss part = chunk_loss(c, rows.slice(begin, end), slice(t, begin, end), dhidden ? &d : nullptr);
-    sum.loss += part.loss;
-    sum.correct += part.correct;
+    Tensor d = drows.slice(begin, end);
+    train_chunk(c, rows.slice(begin, end), slice(t, begin, end), d, loss);
   }
-  if (dhidden) {
-    Tensor flat = dhidden->reshape({hidden.rows(), width_});
-    fill(c, flat, 0);
-    embedding_weight_grad(c, flat, drows, t.rows);
-  }
-  return sum;
+  Tensor dhidden = c.like(hidden, "d hidden"), flat = dhidden.reshape({hidden.rows(), width_});
+  fill(c, flat, 0);
+  embedding_weight_grad(c, flat, drows, t.rows);
+  return dhidden;
 }
 
-Tensor LmHead::row_losses(const Context& c, const Tensor& hidden, const LmTargets& t) {
+LmScore LmHead::score(const Context& c, const Tensor& hidden, const LmTargets& t) {
   const Context quiet = c.without_tape();
   const std::int64_t count = t.rows.dim(0);
   Tensor rows = c.empty({count, width_}, "rows with a target"),
-         losses = c.empty({count}, "token losses", DType::f32);
+         losses = c.empty({count}, "token losses", DType::f32),
+         correct = c.empty({count}, "correct", DType::i32), none;
   embedding_forward(quiet, rows, hidden.reshape({hidden.rows(), width_}), t.rows);
   for (std::int64_t begin = 0; begin < count; begin += chunk_) {
     const std::int64_t end = std::min(count, begin + chunk_);
+    const LmTargets part = slice(t, begin, end);
     const Tensor logits = project(quiet, normed(quiet, rows.slice(begin, end)));
-    Tensor loss = losses.slice(begin, end), none;
-    cross_entropy(quiet, loss, none, logits, t.targets.slice(begin, end), t.weights.slice(begin, end));
+    Tensor loss = losses.slice(begin, end), hits = correct.slice(begin, end);
+    cross_entropy(quiet, loss, none, logits, part.targets, part.weights, &hits);
   }
-  return losses;
+  LmScore sum;
+  for (const float l : floats_of(losses)) sum.loss += static_cast<double>(l);
+  for (const std::int32_t hit : ints_of(correct)) sum.correct += hit;
+  return sum;
 }
 
 }  // namespace rankine

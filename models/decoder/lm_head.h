@@ -21,7 +21,7 @@ struct LmTargets {
   Tensor weights;        // (R) fp32
 };
 
-struct LmLoss {
+struct LmScore {
   double loss = 0;           // weighted sum
   std::int64_t correct = 0;  // rows whose largest logit is the target
 };
@@ -35,11 +35,12 @@ class LmHead {
   Tensor normed(const Context& c, const Tensor& rows);
   // Logits (R, V) of the given hidden rows (R, width); nothing is recorded.
   Tensor logits(const Context& c, const Tensor& hidden);
-  // Loss over the rows that `t` names of hidden (N, T, width). With a tape in `c` also gradients: of what is
-  // trained here, and *dhidden = d loss / d hidden (overwritten; rows not named get 0). Leaves no frames.
-  LmLoss loss(const Context& c, const Tensor& hidden, const LmTargets& t, Tensor* dhidden);
-  // Loss of every named row by itself (R).
-  Tensor row_losses(const Context& c, const Tensor& hidden, const LmTargets& t);
+  // A training step's end, with a tape in `c`: adds the loss over the rows that `t` names of hidden
+  // (N, T, width) to `loss` (1) fp32, adds the gradients of what is trained here, and returns d loss / d
+  // hidden, which is 0 in rows not named. Leaves no frames; the device is not waited for.
+  Tensor train(const Context& c, const Tensor& hidden, const LmTargets& t, Tensor& loss);
+  // The loss alone, and how many targets were the first choice; waits for the device.
+  LmScore score(const Context& c, const Tensor& hidden, const LmTargets& t);
 
   void visit(ModelVisitor& v);
 
@@ -47,8 +48,8 @@ class LmHead {
   using Norm = std::variant<RmsNorm, LayerNorm>;
   Tensor project(const Context& c, const Tensor& n);
   Tensor project_backward(const Context& c, const Tensor& dlogits, const Tensor& n);
-  // One chunk: its loss, and with a tape d rows.
-  LmLoss chunk_loss(const Context& c, const Tensor& rows, const LmTargets& t, Tensor* drows);
+  // One chunk: its loss is added, drows overwritten.
+  void train_chunk(const Context& c, const Tensor& rows, const LmTargets& t, Tensor& drows, Tensor& loss);
 
   std::int64_t vocab_, width_, chunk_;
   Norm norm_;

@@ -18,19 +18,14 @@ constexpr int kSizeNumbers = 6, kSizeWidth = 256;
 
 // ---- TextConditioner ----
 
-Tensor TextConditioner::token_ids(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
-                                  std::int32_t pad) const {
-  const std::int64_t windows = max_tokens / kMiddle;
-  Tensor ids(c.memory(), {static_cast<std::int64_t>(prompts.size()) * windows, kWindow}, DType::i32,
-             Account::activations, "token ids");
-  if (c.planning()) return ids;
-  std::vector<std::int32_t> numbers;
+std::vector<std::int32_t> TextConditioner::token_ids(const std::vector<std::string>& prompts, int max_tokens,
+                                                     std::int32_t pad) const {
+  std::vector<std::int32_t> ids;
   for (const std::string& prompt : prompts) {
     const PromptTokens tokens =
         tokenize_prompt(*tokenizer, prompt, max_tokens, pad < 0 ? tokenizer->eos() : pad);
-    for (const auto& window : tokens.windows) numbers.insert(numbers.end(), window.begin(), window.end());
+    for (const auto& window : tokens.windows) ids.insert(ids.end(), window.begin(), window.end());
   }
-  set_ints(ids, numbers);
   return ids;
 }
 
@@ -73,19 +68,21 @@ Tensor TextConditioner::split_windows(const Context& c, const Tensor& djoined, s
 
 namespace {
 
-// [pooled | E(original_h) E(original_w) E(crop_top) E(crop_left) E(target_h) E(target_w)]
-Tensor size_vector(const Context& c, const Tensor& pooled, const std::vector<SizeCondition>& sizes) {
-  const std::int64_t n = pooled.dim(0);
-  require<Error>(static_cast<std::int64_t>(sizes.size()) == n, "text conditioning: ", n, " prompts, ",
-                 sizes.size(), " sizes");
-  Tensor numbers = c.empty({n * kSizeNumbers}, "sizes", DType::f32);
+Tensor upload_sizes(const Context& c, const std::vector<SizeCondition>& sizes) {
   std::vector<float> values;
   for (const SizeCondition& s : sizes)
     values.insert(values.end(),
                   {s.original_h, s.original_w, s.crop_top, s.crop_left, s.target_h, s.target_w});
+  Tensor numbers = c.empty({static_cast<std::int64_t>(values.size())}, "sizes", DType::f32);
   set_floats(numbers, values);
+  return numbers;
+}
+
+// [pooled | E(original_h) E(original_w) E(crop_top) E(crop_left) E(target_h) E(target_w)]
+Tensor size_vector(const Context& c, const Tensor& pooled, const Tensor& sizes) {
+  const std::int64_t n = pooled.dim(0);
   Tensor embedded = c.empty({n * kSizeNumbers, kSizeWidth}, "size embedding");
-  timestep_embedding(c, embedded, numbers);
+  timestep_embedding(c, embedded, sizes);
   Tensor vector = c.empty({n, pooled.dim(1) + kSizeNumbers * kSizeWidth}, "vector conditioning");
   concat_channels(c, vector, pooled, embedded.reshape({n, kSizeNumbers * kSizeWidth}));
   return vector;
@@ -93,14 +90,33 @@ Tensor size_vector(const Context& c, const Tensor& pooled, const std::vector<Siz
 
 }  // namespace
 
-Conditioning TextConditioner::forward(const Context& c, const std::vector<std::string>& prompts,
-                                      int max_tokens, const std::vector<SizeCondition>& sizes) {
-  const auto n = static_cast<std::int64_t>(prompts.size());
+TextInputs TextConditioner::prepare(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
+                                    const std::vector<SizeCondition>& sizes) const {
+  TextInputs in;
+  in.prompts = static_cast<std::int64_t>(prompts.size());
+  const std::size_t tokens = prompts.size() * static_cast<std::size_t>(max_tokens / kMiddle * kWindow);
+  for (const Encoder& e : encoders) {
+    // A plan may have no vocabulary, and moves no numbers.
+    const std::vector<std::int32_t> ids =
+        c.planning() ? std::vector<std::int32_t>(tokens) : token_ids(prompts, max_tokens, e.pad_token);
+    in.tokens.push_back(clip_input(c, ids, kWindow));
+  }
+  if (adm_channels == 0) return in;
+  require<Error>(sizes.size() == prompts.size(), "text conditioning: ", prompts.size(), " prompts, ",
+                 sizes.size(), " sizes");
+  in.sizes = upload_sizes(c, sizes);
+  return in;
+}
+
+Conditioning TextConditioner::forward(const Context& c, const TextInputs& in) {
+  const std::int64_t n = in.prompts;
   Conditioning out;
   Tensor pooled;
-  for (Encoder& e : encoders) {
-    const Tensor ids = token_ids(c, prompts, max_tokens, e.pad_token);
-    const ClipOutput text = e.model->forward(c, ids, e.want);
+  std::int64_t windows = 1;
+  for (std::size_t k = 0; k < encoders.size(); ++k) {
+    const Encoder& e = encoders[k];
+    const ClipOutput text = e.model->forward(c, in.tokens.at(k), e.want);
+    windows = text.hidden.dim(0) / n;
     const Tensor hidden = join_windows(c, text.hidden, n);
     if (out.context.defined()) {
       Tensor both = c.empty(hidden.shape().with_dim(-1, out.context.cols() + hidden.cols()), "text context");
@@ -111,15 +127,15 @@ Conditioning TextConditioner::forward(const Context& c, const std::vector<std::s
     }
     if (!text.pooled.defined()) continue;
     // Of a long prompt only the first window's pooled embedding counts.
-    const std::int64_t windows = ids.dim(0) / n, width = text.pooled.cols();
+    const std::int64_t width = text.pooled.cols();
     pooled = c.empty({n, width}, "pooled text");
     for (std::int64_t i = 0; i < n; ++i) {
       Tensor row = pooled.slice(i, i + 1);
       copy(c, row, text.pooled.slice(i * windows, i * windows + 1));
     }
   }
-  if (adm_channels > 0) out.vector = size_vector(c, pooled, sizes);
-  save(c, this, "text conditioning", Saved{n, max_tokens / kMiddle});
+  if (adm_channels > 0) out.vector = size_vector(c, pooled, in.sizes);
+  save(c, this, "text conditioning", Saved{n, windows});
   return out;
 }
 

@@ -17,6 +17,13 @@ struct SizeCondition {
   float original_h = 1024, original_w = 1024, crop_top = 0, crop_left = 0, target_h = 1024, target_w = 1024;
 };
 
+// Prompts on the device, for every encoder.
+struct TextInputs {
+  std::int64_t prompts = 0;
+  std::vector<ClipInput> tokens;  // of each encoder: prompts · windows rows
+  Tensor sizes;                   // (N · 6) fp32, SDXL only
+};
+
 // What the U-Net is told beside the latents and the timestep.
 struct Conditioning {
   Tensor context;  // (N, S, context_dim)
@@ -32,14 +39,11 @@ class TextConditioner {
     std::int32_t pad_token;
   };
 
-  // Token ids of a batch of prompts for one encoder: (N·windows, 77) i32.
-  Tensor token_ids(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
-                   std::int32_t pad) const;
-
-  // max_tokens is 75, 150 or 225; longer prompts are cut. `sizes` has one entry per prompt for SDXL, else is
-  // ignored.
-  Conditioning forward(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
-                       const std::vector<SizeCondition>& sizes);
+  // Tokens and uploads: all that the text side takes from the host. max_tokens is 75, 150 or 225; longer
+  // prompts are cut. `sizes` has one entry per prompt for SDXL, else is ignored.
+  TextInputs prepare(const Context& c, const std::vector<std::string>& prompts, int max_tokens,
+                     const std::vector<SizeCondition>& sizes) const;
+  Conditioning forward(const Context& c, const TextInputs& in);
   // Gradients of the trained encoders from that of the conditioning; pops what forward pushed.
   void backward(const Context& c, const Conditioning& d);
 
@@ -51,6 +55,8 @@ class TextConditioner {
   struct Saved {
     std::int64_t prompts, windows;
   };
+  std::vector<std::int32_t> token_ids(const std::vector<std::string>& prompts, int max_tokens,
+                                      std::int32_t pad) const;
   Tensor join_windows(const Context& c, const Tensor& hidden, std::int64_t prompts) const;
   Tensor split_windows(const Context& c, const Tensor& djoined, std::int64_t windows) const;
 };

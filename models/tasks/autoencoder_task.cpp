@@ -71,8 +71,7 @@ Tensor AutoencoderTask::pictures_of(const Context& c, const MicroBatch& batch) {
     const std::string key = join(v.sample, ' ', v.crop.crop_x, ' ', v.crop.crop_y, ' ', v.crop.flip);
     auto it = pictures_.find(key);
     if (it == pictures_.end()) {
-      const Tensor one = load_picture(c, data_->samples()[v.sample], v.crop);
-      it = pictures_.emplace(key, floats_of(one)).first;
+      it = pictures_.emplace(key, decode_picture(data_->samples()[v.sample], v.crop)).first;
     }
     Tensor slot = x.slice(i, i + 1);
     set_floats(slot, it->second);
@@ -80,13 +79,22 @@ Tensor AutoencoderTask::pictures_of(const Context& c, const MicroBatch& batch) {
   return x;
 }
 
-double AutoencoderTask::micro_step(Context& c, const MicroBatch& batch, float share) {
+AutoencoderTask::Inputs AutoencoderTask::prepare(const Context& c, const MicroBatch& batch, float share) {
+  const auto n = static_cast<std::int64_t>(batch.size());
+  Inputs in{pictures_of(c, batch), c.empty({n}, "weights", DType::f32), c.empty({n}, "weights", DType::f32)};
+  const float weight = share * c.loss_scale;
+  set_floats(in.weight, std::vector<float>(batch.size(), weight));
+  set_floats(in.kl_weight,
+             std::vector<float>(batch.size(), weight * static_cast<float>(config_.objective.kl_weight)));
+  return in;
+}
+
+void AutoencoderTask::compute(const Context& c, const Inputs& in, Tensor& loss) {
   Vae& vae = model_.sd->vae;
-  const Tensor x = pictures_of(c, batch);
-  const std::int64_t n = x.dim(0);
+  const std::int64_t n = in.pictures.dim(0);
   Tape tape;
   const Context recording = c.with_tape(tape);
-  const Tensor moments = vae.encoder.forward(recording, x);
+  const Tensor moments = vae.encoder.forward(recording, in.pictures);
   const Shape latents = moments.shape().with_dim(-1, moments.cols() / 2);
   Tensor eps = c.empty(latents, "posterior noise"), z = c.empty(latents, "latents");
   for (std::int64_t i = 0; i < n; ++i) {
@@ -96,24 +104,18 @@ double AutoencoderTask::micro_step(Context& c, const MicroBatch& batch, float sh
   sample_posterior(c, z, moments, eps);
   const Tensor y = vae.decoder.forward(recording, z);
 
-  std::vector<float> weight(static_cast<std::size_t>(n), share);
-  Tensor loss = c.empty({n}, "reconstruction loss", DType::f32), kl = c.empty({n}, "kl loss", DType::f32);
-  Tensor dy = c.like(y, "d pictures");
-  const bool mse = config_.objective.loss == config::LossType::mse;
-  const Regression kind = mse                                                 ? Regression::mse
-                          : config_.objective.loss == config::LossType::huber ? Regression::huber
-                                                                              : Regression::smooth_l1;
-  regression_loss(c, loss, dy, y, x, weight, {kind, static_cast<float>(config_.objective.huber_c)});
+  Tensor losses = c.empty({n}, "losses", DType::f32), dy = c.like(y, "d pictures");
+  regression_loss(c, losses, dy, y, in.pictures, in.weight, regression_of(config_.objective));
+  add_sum(c, loss, losses);
   const Tensor dz = vae.decoder.backward(recording, dy);
   Tensor dmoments = c.like(moments, "d moments");
   sample_posterior_backward(c, dmoments, dz, moments, eps);
-  for (float& w : weight) w *= static_cast<float>(config_.objective.kl_weight);
-  kl_normal_loss(c, kl, dmoments, moments, weight);
+  kl_normal_loss(c, losses, dmoments, moments, in.kl_weight);
+  add_sum(c, loss, losses);
   vae.encoder.backward(recording, dmoments);
-  return sum(c, loss) + sum(c, kl);
 }
 
-StepStats AutoencoderTask::train_step(Context& c, std::int64_t step) {
+StepStats AutoencoderTask::train_step(Context& c, std::int64_t step, Tensor& loss) {
   const std::vector<MicroBatch> micro = data_->step(step);
   StepStats stats;
   for (const MicroBatch& batch : micro) stats.samples += static_cast<std::int64_t>(batch.size());
@@ -122,7 +124,7 @@ StepStats AutoencoderTask::train_step(Context& c, std::int64_t step) {
   std::uint32_t first = 0;
   for (const MicroBatch& batch : micro) {
     local.first_sample = first;
-    stats.loss += micro_step(local, batch, 1.0F / static_cast<float>(stats.samples));
+    compute(local, prepare(local, batch, 1.0F / static_cast<float>(stats.samples)), loss);
     first += static_cast<std::uint32_t>(batch.size());
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
@@ -136,9 +138,9 @@ std::optional<double> AutoencoderTask::validate(Context& c) {
     stop().throw_if_set();
     const Tensor x = pictures_of(c, {v});
     const Tensor y = vae.decoder.forward(c, posterior_mean(c, vae.encoder.forward(c, x)));
-    Tensor loss = c.empty({1}, "reconstruction loss", DType::f32), none;
-    const float one = 1;
-    regression_loss(c, loss, none, y, x, std::span(&one, 1), {});
+    Tensor loss = c.empty({1}, "reconstruction loss", DType::f32), one = c.like(loss, "weight"), none;
+    fill(c, one, 1);
+    regression_loss(c, loss, none, y, x, one, {});
     total += sum(c, loss);
   }
   return data_->validation().empty() ? std::nullopt

@@ -19,7 +19,7 @@ class AutoencoderTask final : public Task {
   void init_params(Context& c) override;
   std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
   std::string unit() const override { return "img"; }
-  StepStats train_step(Context& c, std::int64_t step) override;
+  StepStats train_step(Context& c, std::int64_t step, Tensor& loss) override;
   std::optional<double> validate(Context& c) override;  // reconstruction error from the posterior mean
   // Originals and reconstructions side by side.
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
@@ -31,8 +31,15 @@ class AutoencoderTask final : public Task {
   std::string fingerprint() const override;
 
  private:
+  // One micro-batch on the device.
+  struct Inputs {
+    Tensor pictures;           // (N, h, w, 3) in [-1, 1]
+    Tensor weight, kl_weight;  // (N) fp32: of each sample in the step's loss, times the loss scale
+  };
   Tensor pictures_of(const Context& c, const MicroBatch& batch);
-  double micro_step(Context& c, const MicroBatch& batch, float share);
+  Inputs prepare(const Context& c, const MicroBatch& batch, float share);
+  // Forward and backward, work of the device alone.
+  void compute(const Context& c, const Inputs& in, Tensor& loss);
   float latent_gain(const Context& c);
 
   config::RunConfig config_;

@@ -8,6 +8,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/loss/loss.h"
 #include "kernels/random/random.h"
+#include "kernels/reduce/reduce.h"
 #include "models/tasks/adapter_metadata.h"
 
 namespace rankine {
@@ -67,18 +68,6 @@ class FullTraining final : public ModelVisitor {
   double lr_scale_;
   std::string prefix_;
 };
-
-RegressionSpec regression(const config::ObjectiveSection& o) {
-  switch (o.loss) {
-    case config::LossType::mse:
-      return {Regression::mse, 0.1F};
-    case config::LossType::huber:
-      return {Regression::huber, static_cast<float>(o.huber_c)};
-    case config::LossType::smooth_l1:
-      return {Regression::smooth_l1, static_cast<float>(o.huber_c)};
-  }
-  return {};
-}
 
 LossWeighting weighting(const config::ObjectiveSection& o) {
   return {o.min_snr_gamma > 0 ? LossWeight::min_snr : LossWeight::none, o.min_snr_gamma};
@@ -152,7 +141,7 @@ void DiffusionTask::fill_latent_cache(const Context& c, const std::function<void
   for (std::size_t i = 0; i < crops.size(); ++i) {
     if (i + 1 < crops.size())
       latents_.ahead(c, data_->samples()[crops[i + 1].sample], crops[i + 1].crop, true);
-    latents_.get(c, data_->samples()[crops[i].sample], crops[i].crop, true);
+    latents_.store(c, data_->samples()[crops[i].sample], crops[i].crop);
     if (progress) progress(static_cast<int>(i) + 1, static_cast<int>(crops.size()));
   }
 }
@@ -164,114 +153,143 @@ void DiffusionTask::decode_ahead(const Context& c, const Samples& samples, const
   for (const Visit& v : batch) latents_.ahead(c, samples[v.sample], v.crop, keeps_latents());
 }
 
-Tensor DiffusionTask::latents_of(const Context& c, const Samples& samples, const MicroBatch& batch,
-                                 std::vector<SizeCondition>& sizes) {
-  Tensor x0;
+DiffusionTask::Choices DiffusionTask::choose(const Context& c, const Samples& samples,
+                                             const MicroBatch& batch, float share) const {
+  const auto low = static_cast<int>(config_.objective.min_timestep),
+             high = static_cast<int>(config_.objective.max_timestep);
+  Choices out;
   for (std::size_t n = 0; n < batch.size(); ++n) {
     const Visit& v = batch[n];
-    const CachedLatent l = latents_.get(c, samples[v.sample], v.crop, keeps_latents());
-    sizes.push_back({static_cast<float>(l.original_h), static_cast<float>(l.original_w),
-                     static_cast<float>(l.crop_y), static_cast<float>(l.crop_x), static_cast<float>(v.crop.h),
-                     static_cast<float>(v.crop.w)});
-    const auto i = static_cast<std::int64_t>(n);
-    if (!x0.defined()) x0 = c.empty({static_cast<std::int64_t>(batch.size()), l.h, l.w, l.c}, "latents");
-    Tensor moments = c.empty({1, l.h, l.w, 2 * l.c}, "moments");
-    Tensor eps = c.empty({1, l.h, l.w, l.c}, "posterior noise");
-    fill_normal(c, eps, c.random(purpose("posterior"), static_cast<std::uint32_t>(n)));
-    std::vector<float> both;
-    for (std::size_t p = 0; p < l.mean.size(); p += l.c) {
-      both.insert(both.end(), l.mean.begin() + p, l.mean.begin() + p + l.c);
-      both.insert(both.end(), l.logvar.begin() + p, l.logvar.begin() + p + l.c);
-    }
-    set_floats(moments, both);
-    Tensor z = x0.slice(i, i + 1);
-    sample_posterior(c, z, moments, eps);
+    const ImageSize original = samples[v.sample].size;
+    out.timesteps.push_back(
+        draw_timestep(c.random(purpose("timestep"), static_cast<std::uint32_t>(n)), low, high));
+    out.captions.push_back(v.caption);
+    out.sizes.push_back({static_cast<float>(original.height), static_cast<float>(original.width),
+                         static_cast<float>(v.crop.crop_y), static_cast<float>(v.crop.seen_crop_x()),
+                         static_cast<float>(v.crop.h), static_cast<float>(v.crop.w)});
+    out.weight.push_back(share * v.weight);
   }
+  return out;
+}
+
+Tensor DiffusionTask::moments_of(const Context& c, const Samples& samples, const MicroBatch& batch) {
+  const VaeConfig& vae = model_.sd->vae.config;
+  const CropPlan& crop = batch.at(0).crop;
+  Tensor moments = c.empty({static_cast<std::int64_t>(batch.size()), crop.h / vae.downscale(),
+                            crop.w / vae.downscale(), 2 * vae.latent_channels},
+                           "moments");
+  for (std::size_t n = 0; n < batch.size(); ++n) {
+    const auto i = static_cast<std::int64_t>(n);
+    Tensor one = moments.slice(i, i + 1);
+    latents_.get(c, samples[batch[n].sample], batch[n].crop, keeps_latents(), one);
+  }
+  return moments;
+}
+
+DiffusionTask::Inputs DiffusionTask::upload(const Context& c, Tensor moments, const Choices& k) const {
+  const TrainingFactors f = training_factors(schedule_, weighting(config_.objective), k.timesteps);
+  std::vector<float> weight(k.weight);
+  for (std::size_t n = 0; n < weight.size(); ++n) weight[n] *= f.weight[n] * c.loss_scale;
+  const std::vector<float> timesteps(k.timesteps.begin(), k.timesteps.end());
+
+  const auto n = static_cast<std::int64_t>(weight.size());
+  std::vector<float> numbers;
+  for (const auto* values : {&timesteps, &f.signal, &f.noise, &f.target_x0, &f.target_eps, &weight})
+    numbers.insert(numbers.end(), values->begin(), values->end());
+  Tensor all = c.empty({static_cast<std::int64_t>(numbers.size())}, "timesteps and factors", DType::f32);
+  set_floats(all, numbers);
+  const auto row = [&](std::int64_t i) { return all.flat(i * n, {n}); };
+  return {std::move(moments),
+          {},
+          row(0),
+          row(1),
+          row(2),
+          row(3),
+          row(4),
+          row(5),
+          model_.sd->text.prepare(c, k.captions, static_cast<int>(config_.data.max_token_length), k.sizes)};
+}
+
+DiffusionTask::Inputs DiffusionTask::prepare(const Context& c, const Samples& samples,
+                                             const MicroBatch& batch, float share) {
+  return upload(c, moments_of(c, samples, batch), choose(c, samples, batch, share));
+}
+
+namespace {
+
+// Normal numbers, those of each sample from its own stream.
+Tensor draw_normal(const Context& c, const Shape& shape, const char* what) {
+  Tensor all = c.empty(shape, what);
+  for (std::int64_t n = 0; n < shape[0]; ++n) {
+    Tensor one = all.slice(n, n + 1);
+    fill_normal(c, one, c.random(purpose(what), static_cast<std::uint32_t>(n)));
+  }
+  return all;
+}
+
+}  // namespace
+
+Tensor DiffusionTask::draw_latents(const Context& c, const Tensor& moments) const {
+  Tensor x0 = c.empty(moments.shape().with_dim(-1, moments.cols() / 2), "latents");
+  sample_posterior(c, x0, moments, draw_normal(c, x0.shape(), "posterior"));
   scale(c, x0, x0, model_.sd->checkpoint().latent_scale);
   return x0;
 }
 
 Tensor DiffusionTask::draw_noise(const Context& c, const Shape& shape) const {
-  Tensor noise = c.empty(shape, "noise");
-  for (std::int64_t n = 0; n < shape[0]; ++n) {
-    Tensor one = noise.slice(n, n + 1);
-    fill_normal(c, one, c.random(purpose("noise"), static_cast<std::uint32_t>(n)));
-  }
+  Tensor noise = draw_normal(c, shape, "noise");
   if (config_.objective.noise_offset > 0) {
-    Tensor offset = c.empty({shape[0], shape[3]}, "noise offset");
-    for (std::int64_t n = 0; n < shape[0]; ++n) {
-      Tensor one = offset.slice(n, n + 1);
-      fill_normal(c, one, c.random(purpose("noise offset"), static_cast<std::uint32_t>(n)));
-    }
+    Tensor offset = draw_normal(c, {shape[0], shape[3]}, "noise offset");
     scale(c, offset, offset, static_cast<float>(config_.objective.noise_offset));
     add_per_sample(c, noise, offset);
   }
   return noise;
 }
 
-DiffusionTask::Prepared DiffusionTask::prepare(const Context& c, const Samples& samples,
-                                               const MicroBatch& batch, float share) {
-  Prepared p;
-  p.x0 = latents_of(c, samples, batch, p.sizes);
-  p.noise = draw_noise(c, p.x0.shape());
-  const auto low = static_cast<int>(config_.objective.min_timestep),
-             high = static_cast<int>(config_.objective.max_timestep);
-  for (std::size_t n = 0; n < batch.size(); ++n) {
-    p.timesteps.push_back(
-        draw_timestep(c.random(purpose("timestep"), static_cast<std::uint32_t>(n)), low, high));
-    p.captions.push_back(batch[n].caption);
-    p.weight.push_back(share * batch[n].weight);
-  }
-  return p;
+DiffusionTask::Predicted DiffusionTask::predict(const Context& c, const Inputs& in) {
+  StableDiffusion& sd = *model_.sd;
+  const Tensor x0 = in.latents.defined() ? in.latents : draw_latents(c, in.moments);
+  const Tensor noise = draw_noise(c, x0.shape());
+  Predicted out;
+  out.target = c.like(x0, "target");
+  Tensor x_t = c.like(x0, "x_t");
+  mix_per_sample(c, x_t, in.signal, x0, in.noise, noise);
+  mix_per_sample(c, out.target, in.target_x0, x0, in.target_eps, noise);
+  out.condition = sd.text.forward(text_trains() ? c : c.without_tape(), in.text);
+  out.pred =
+      sd.unet.forward(c, {x_t, in.timesteps, out.condition.context, out.condition.vector, text_trains()});
+  return out;
 }
 
-double DiffusionTask::run(Context& c, const Prepared& p, bool backward) {
-  StableDiffusion& sd = *model_.sd;
-  const std::int64_t samples = p.x0.dim(0);
-  const TrainingFactors f = training_factors(schedule_, weighting(config_.objective), p.timesteps);
+void DiffusionTask::compute(const Context& c, const Inputs& in, Tensor& loss) {
   Tape tape;
-  const Context recording = backward ? c.with_tape(tape) : c.without_tape();
+  const Context recording = c.with_tape(tape);
+  const Predicted p = predict(recording, in);
+  Tensor losses = c.like(in.weight, "losses"), dpred = c.like(p.pred, "d prediction");
+  regression_loss(c, losses, dpred, p.pred, p.target, in.weight, regression_of(config_.objective));
+  add_sum(c, loss, losses);
+  backward(recording, p, dpred);
+}
 
-  Tensor t = c.empty({samples}, "timesteps", DType::f32);
-  set_floats(t, std::vector<float>(p.timesteps.begin(), p.timesteps.end()));
-  Tensor x_t = c.like(p.x0, "x_t"), target = c.like(p.x0, "target");
-  mix_per_sample(c, x_t, f.signal, p.x0, f.noise, p.noise);
-  mix_per_sample(c, target, f.target_x0, p.x0, f.target_eps, p.noise);
-
-  const Context text_context = text_trains() ? recording : c.without_tape();
-  const Conditioning condition =
-      sd.text.forward(text_context, p.captions, static_cast<int>(config_.data.max_token_length), p.sizes);
-  const Tensor pred =
-      sd.unet.forward(recording, {x_t, t, condition.context, condition.vector, text_trains()});
-
-  std::vector<float> weight(p.weight);
-  for (std::size_t n = 0; n < weight.size(); ++n) weight[n] *= f.weight[n] * (backward ? c.loss_scale : 1.0F);
-  Tensor loss = c.empty({samples}, "loss", DType::f32);
-  Tensor dpred = backward ? c.like(pred, "d prediction") : Tensor();
-  regression_loss(c, loss, dpred, pred, target, weight, regression(config_.objective));
-  double sum = 0;
-  for (const float l : floats_of(loss)) sum += static_cast<double>(l);
-  if (!backward) return sum;
-  sum /= static_cast<double>(c.loss_scale);
-
+void DiffusionTask::backward(const Context& c, const Predicted& p, const Tensor& dpred) {
+  StableDiffusion& sd = *model_.sd;
   Conditioning d;
   UNetInputGrads grads;
   if (text_trains()) {
-    d.context = c.like(condition.context, "d context");
+    d.context = c.like(p.condition.context, "d context");
     fill(c, d.context, 0);
     grads.dcontext = &d.context;
-    if (condition.vector.defined()) {
-      d.vector = c.like(condition.vector, "d vector");
+    if (p.condition.vector.defined()) {
+      d.vector = c.like(p.condition.vector, "d vector");
       fill(c, d.vector, 0);
       grads.dvector = &d.vector;
     }
   }
-  sd.unet.backward(recording, dpred, grads);
-  if (text_trains()) sd.text.backward(recording, d);
-  return sum;
+  sd.unet.backward(c, dpred, grads);
+  if (text_trains()) sd.text.backward(c, d);
 }
 
-StepStats DiffusionTask::train_step(Context& c, std::int64_t step) {
+StepStats DiffusionTask::train_step(Context& c, std::int64_t step, Tensor& loss) {
   const std::vector<MicroBatch> micro = data_->step(step);
   StepStats stats;
   float total = 0;
@@ -284,9 +302,9 @@ StepStats DiffusionTask::train_step(Context& c, std::int64_t step) {
   std::uint32_t first = 0;
   for (std::size_t i = 0; i < micro.size(); ++i) {
     local.first_sample = first;
-    const Prepared p = prepare(local, data_->samples(), micro[i], 1.0F / total);
+    const Inputs in = prepare(local, data_->samples(), micro[i], 1.0F / total);
     decode_ahead(c, data_->samples(), i + 1 < micro.size() ? micro[i + 1] : data_->step(step + 1).front());
-    stats.loss += run(local, p, true);
+    compute(local, in, loss);
     first += static_cast<std::uint32_t>(micro[i].size());
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
@@ -296,26 +314,30 @@ StepStats DiffusionTask::train_step(Context& c, std::int64_t step) {
 std::optional<double> DiffusionTask::validate(Context& c) {
   const MicroBatch& fixed = data_->validation();
   if (fixed.empty()) return std::nullopt;
-  Context local = c;
+  Context local = c.without_tape();
   local.training = false;
   local.step = 0;  // the same noise whenever it is asked for
   local.seed = static_cast<std::uint64_t>(config_.optim.seed);
-  double sum = 0;
+  double total = 0;
   std::uint32_t first = 0;
   for (const Visit& v : fixed) {
     for (const int timestep : kValidationTimesteps) {
       stop().throw_if_set();
       local.first_sample = first++;
-      Prepared p = prepare(local, data_->samples(), {v}, 1.0F);
-      p.timesteps = {timestep};
-      p.weight = {1.0F};
-      sum += run(local, p, false);
+      Choices choices = choose(local, data_->samples(), {v}, 1.0F);
+      choices.timesteps = {timestep};
+      choices.weight = {1.0F};
+      const Inputs in = upload(local, moments_of(local, data_->samples(), {v}), choices);
+      const Predicted p = predict(local, in);
+      Tensor losses = c.like(in.weight, "losses"), none;
+      regression_loss(c, losses, none, p.pred, p.target, in.weight, regression_of(config_.objective));
+      total += sum(c, losses);
     }
   }
-  return sum / static_cast<double>(fixed.size() * kValidationTimesteps.size());
+  return total / static_cast<double>(fixed.size() * kValidationTimesteps.size());
 }
 
-DiffusionTask::Prepared DiffusionTask::prepare_planned(const Context& c, const PlannedBatch& batch) {
+DiffusionTask::Inputs DiffusionTask::prepare_planned(const Context& c, const PlannedBatch& batch) {
   const auto n = static_cast<std::size_t>(batch.samples);
   const float share = 1.0F / static_cast<float>(n);
   if (c.planning() && encodes_in_step()) {
@@ -325,26 +347,28 @@ DiffusionTask::Prepared DiffusionTask::prepare_planned(const Context& c, const P
     v.crop = {batch.picture.width, batch.picture.height, 0, 0, batch.picture.width, batch.picture.height};
     const MicroBatch visits(n, v);
     decode_ahead(c, picture, visits);
-    Prepared p = prepare(c, picture, visits, share);
+    Inputs in = prepare(c, picture, visits, share);
     decode_ahead(c, picture, visits);
-    return p;
+    return in;
   }
-  const int down = model_.sd->vae.config.downscale();
-  Prepared p;
-  p.x0 = c.empty({batch.samples, batch.picture.height / down, batch.picture.width / down, 4}, "latents");
-  fill_normal(c, p.x0, c.random(purpose("planned latents"), 0));
-  p.noise = draw_noise(c, p.x0.shape());
-  p.timesteps.assign(n, 500);
-  p.captions.assign(n, "");
-  p.sizes.assign(n, {});
-  p.weight.assign(n, share);
-  return p;
+  Choices choices;
+  choices.timesteps.assign(n, 500);
+  choices.captions.assign(n, "");
+  choices.sizes.assign(n, {});
+  choices.weight.assign(n, share);
+  Inputs in = upload(c, {}, choices);
+  const VaeConfig& vae = model_.sd->vae.config;
+  in.latents = c.empty({batch.samples, batch.picture.height / vae.downscale(),
+                        batch.picture.width / vae.downscale(), vae.latent_channels},
+                       "latents");
+  fill_normal(c, in.latents, c.random(purpose("planned latents"), 0));
+  return in;
 }
 
-double DiffusionTask::plan_step(Context& c, const PlannedBatch& batch) {
+void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch, Tensor& loss) {
   Context local = c;
   local.training = true;
-  return run(local, prepare_planned(local, batch), true);
+  compute(local, prepare_planned(local, batch), loss);
 }
 
 // ---- previews and results ----

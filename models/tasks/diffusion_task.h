@@ -31,7 +31,7 @@ class DiffusionTask final : public Task {
   void init_params(Context& c) override;
   std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
   std::string unit() const override { return "img"; }
-  StepStats train_step(Context& c, std::int64_t step) override;
+  StepStats train_step(Context& c, std::int64_t step, Tensor& loss) override;
   std::optional<double> validate(Context& c) override;
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
                                              const std::filesystem::path& folder) override;
@@ -41,8 +41,9 @@ class DiffusionTask final : public Task {
 
   // Encodes every picture ahead of training; `progress` gets (done, all).
   void fill_latent_cache(const Context& c, const std::function<void(int, int)>& progress);
-  // One micro-batch on made-up data, forward and backward: what a plan and a benchmark run.
-  double plan_step(Context& c, const PlannedBatch& batch);
+  // One micro-batch on made-up data, forward and backward: what a plan and a benchmark run. Adds to `loss`
+  // (1).
+  void plan_step(Context& c, const PlannedBatch& batch, Tensor& loss);
 
   LoraNetwork& network() { return network_; }
   StableDiffusion& model() { return *model_.sd; }
@@ -52,21 +53,40 @@ class DiffusionTask final : public Task {
   const config::RunConfig& config() const { return config_; }
 
  private:
-  // What one micro-batch is trained on, once its pictures are latents.
-  struct Prepared {
-    Tensor x0, noise;
+  // What the host decides about the samples of a micro-batch.
+  struct Choices {
     std::vector<int> timesteps;
     std::vector<std::string> captions;
     std::vector<SizeCondition> sizes;
     std::vector<float> weight;  // of each sample in the step's loss
   };
+  // One micro-batch on the device: all that compute() takes beside the parameters and the step's random
+  // numbers.
+  struct Inputs {
+    Tensor moments, latents;  // (N, h, w, 2Z) of the VAE's posterior, or made-up (N, h, w, Z)
+    Tensor timesteps;         // (N) fp32, as all below
+    Tensor signal, noise, target_x0, target_eps;  // factors of models/diffusion/noise_schedule.h
+    Tensor weight;                                // of each sample in the step's loss, times the loss scale
+    TextInputs text;
+  };
+  // What came of a forward pass.
+  struct Predicted {
+    Conditioning condition;
+    Tensor pred, target;
+  };
   using Samples = std::vector<Sample>;  // what the visits of a batch point into
-  Prepared prepare(const Context& c, const Samples& samples, const MicroBatch& batch, float share);
-  Prepared prepare_planned(const Context& c, const PlannedBatch& batch);
+  Choices choose(const Context& c, const Samples& samples, const MicroBatch& batch, float share) const;
+  Tensor moments_of(const Context& c, const Samples& samples, const MicroBatch& batch);
+  Inputs upload(const Context& c, Tensor moments, const Choices& choices) const;
+  // Host work and uploads.
+  Inputs prepare(const Context& c, const Samples& samples, const MicroBatch& batch, float share);
+  Inputs prepare_planned(const Context& c, const PlannedBatch& batch);
+  // Forward and backward, work of the device alone: gradients and `loss` are added to.
+  void compute(const Context& c, const Inputs& in, Tensor& loss);
+  Tensor draw_latents(const Context& c, const Tensor& moments) const;
   Tensor draw_noise(const Context& c, const Shape& latents) const;
-  double run(Context& c, const Prepared& p, bool backward);
-  Tensor latents_of(const Context& c, const Samples& samples, const MicroBatch& batch,
-                    std::vector<SizeCondition>& sizes);
+  Predicted predict(const Context& c, const Inputs& in);
+  void backward(const Context& c, const Predicted& p, const Tensor& dpred);
   void decode_ahead(const Context& c, const Samples& samples, const MicroBatch& batch);
   bool keeps_latents() const { return !config_.data.random_crop; }
   // Pictures may have to be encoded within steps, and not all before the first.

@@ -34,7 +34,7 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
   if (guidance) prompts.insert(prompts.begin(), r.negative);
   const auto h = static_cast<float>(r.height), w = static_cast<float>(r.width);
   const std::vector<SizeCondition> sizes(prompts.size(), SizeCondition{h, w, 0, 0, h, w});
-  const Conditioning condition = sd.text.forward(c, prompts, r.max_tokens, sizes);
+  const Conditioning condition = sd.text.forward(c, sd.text.prepare(c, prompts, r.max_tokens, sizes));
 
   SampleSpec spec;
   spec.sampler = r.sampler;

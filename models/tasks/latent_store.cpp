@@ -4,6 +4,7 @@
 
 #include "engine/core/transfer.h"
 #include "io/files/sha256.h"
+#include "kernels/elementwise/elementwise.h"
 
 namespace rankine {
 namespace {
@@ -31,9 +32,14 @@ std::string LatentStore::disk_key(const Sample& sample, const std::string& trans
   return make_latent_key({image_hash(sample), transform, vae_id_, "f32"});
 }
 
-CachedLatent LatentStore::encode(const Context& c, const Sample& sample, const CropPlan& crop) {
+Tensor LatentStore::encode(const Context& c, const Sample& sample, const CropPlan& crop) {
   const Tensor picture = pictures_.get(c, sample, crop);
-  const Tensor moments = encoder_.forward(c.without_tape(), picture);
+  return encoder_.forward(c.without_tape(), picture);
+}
+
+namespace {
+
+CachedLatent to_store(const Tensor& moments, const Sample& sample, const CropPlan& crop) {
   CachedLatent out;
   out.h = static_cast<int>(moments.dim(1));
   out.w = static_cast<int>(moments.dim(2));
@@ -43,7 +49,6 @@ CachedLatent LatentStore::encode(const Context& c, const Sample& sample, const C
   out.crop_x = crop.seen_crop_x();
   out.crop_y = crop.crop_y;
   out.flipped = crop.flip;
-  if (c.planning()) return out;
   const std::vector<float> values = floats_of(moments);
   const float* row = values.data();
   for (std::int64_t p = 0; p < moments.rows(); ++p, row += 2 * out.c) {
@@ -53,8 +58,19 @@ CachedLatent LatentStore::encode(const Context& c, const Sample& sample, const C
   return out;
 }
 
-CachedLatent LatentStore::get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep) {
-  if (!keep || c.planning()) return encode(c, sample, crop);
+std::vector<float> interleaved(const CachedLatent& l) {
+  std::vector<float> values;
+  values.reserve(2 * l.mean.size());
+  for (std::size_t p = 0; p < l.mean.size(); p += l.c) {
+    values.insert(values.end(), l.mean.begin() + p, l.mean.begin() + p + l.c);
+    values.insert(values.end(), l.logvar.begin() + p, l.logvar.begin() + p + l.c);
+  }
+  return values;
+}
+
+}  // namespace
+
+const CachedLatent& LatentStore::stored(const Context& c, const Sample& sample, const CropPlan& crop) {
   const std::string transform = transform_text(crop);
   const std::string here = sample.id + '\n' + transform;
   if (const auto it = memory_.find(here); it != memory_.end()) return it->second;
@@ -63,9 +79,24 @@ CachedLatent LatentStore::get(const Context& c, const Sample& sample, const Crop
     key = disk_key(sample, transform);
     if (auto found = disk_->get(key)) return memory_.emplace(here, *found).first->second;
   }
-  CachedLatent made = encode(c, sample, crop);
+  CachedLatent made = to_store(encode(c, sample, crop), sample, crop);
   if (disk_) disk_->put(key, made);
   return memory_.emplace(here, std::move(made)).first->second;
+}
+
+void LatentStore::store(const Context& c, const Sample& sample, const CropPlan& crop) {
+  if (c.planning())
+    encode(c, sample, crop);
+  else
+    stored(c, sample, crop);
+}
+
+void LatentStore::get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep,
+                      Tensor& moments) {
+  if (!keep || c.planning())
+    copy(c, moments, encode(c, sample, crop));
+  else
+    set_floats(moments, interleaved(stored(c, sample, crop)));
 }
 
 void LatentStore::ahead(const Context& c, const Sample& sample, const CropPlan& crop, bool keep) {

@@ -17,17 +17,20 @@ class LatentStore {
   // Without `directory` nothing is written to disk. `vae_id` is the identity of the VAE's weights.
   LatentStore(VaeEncoder& encoder, std::string vae_id, std::optional<std::filesystem::path> directory);
 
-  // mean, logvar (h/8, w/8, Z) of a visit; encodes and stores on a miss. `keep` false: used once (random
-  // crops).
-  CachedLatent get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep);
-  // Begins to decode the picture of a visit that get() will be asked for next, unless it is stored. Changes
-  // no result: an error is thrown by that get().
+  // Encodes and stores a visit unless it is stored.
+  void store(const Context& c, const Sample& sample, const CropPlan& crop);
+  // moments (1, h/8, w/8, 2Z) = [mean | logvar] of a visit, from the store, where a miss is stored, or, with
+  // `keep` false (random crops: used once), straight from the encoder: the host does not wait for those.
+  void get(const Context& c, const Sample& sample, const CropPlan& crop, bool keep, Tensor& moments);
+  // Begins to decode the picture of a visit that get() or store() will be asked for next, unless it is
+  // stored. Changes no result: an error is thrown by that call.
   void ahead(const Context& c, const Sample& sample, const CropPlan& crop, bool keep);
   // Gives back the memory of what was begun and not asked for.
   void forget_ahead() { pictures_.forget(); }
 
  private:
-  CachedLatent encode(const Context& c, const Sample& sample, const CropPlan& crop);
+  Tensor encode(const Context& c, const Sample& sample, const CropPlan& crop);
+  const CachedLatent& stored(const Context& c, const Sample& sample, const CropPlan& crop);
   const std::string& image_hash(const Sample& sample);
   std::string disk_key(const Sample& sample, const std::string& transform);
 

@@ -147,4 +147,16 @@ NoiseSchedule noise_schedule_for(const config::RunConfig& config, const StableDi
   return NoiseSchedule(spec);
 }
 
+RegressionSpec regression_of(const config::ObjectiveSection& o) {
+  switch (o.loss) {
+    case config::LossType::mse:
+      return {Regression::mse, 0.1F};
+    case config::LossType::huber:
+      return {Regression::huber, static_cast<float>(o.huber_c)};
+    case config::LossType::smooth_l1:
+      return {Regression::smooth_l1, static_cast<float>(o.huber_c)};
+  }
+  return {};
+}
+
 }  // namespace rankine

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/config/run_config.h"
+#include "kernels/loss/loss.h"
 #include "models/sd/stable_diffusion.h"
 
 namespace rankine {
@@ -36,5 +37,6 @@ LoadedModel load_model(const Context& c, const config::RunConfig& config, const 
 
 // Schedule of the run: prediction type auto means the model's own.
 NoiseSchedule noise_schedule_for(const config::RunConfig& config, const StableDiffusion& sd);
+RegressionSpec regression_of(const config::ObjectiveSection& objective);
 
 }  // namespace rankine

@@ -20,12 +20,15 @@ void decode_into(std::span<float> out, const std::filesystem::path& image, const
 
 }  // namespace
 
+std::vector<float> decode_picture(const Sample& sample, const CropPlan& crop) {
+  std::vector<float> pixels(static_cast<std::size_t>(Shape{crop.h, crop.w, 3}.numel()));
+  decode_into(pixels, sample.image, crop);
+  return pixels;
+}
+
 Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop) {
   Tensor x = empty_picture(c, crop);
-  if (c.planning()) return x;
-  std::vector<float> pixels(static_cast<std::size_t>(x.numel()));
-  decode_into(pixels, sample.image, crop);
-  set_floats(x, pixels);
+  if (!c.planning()) set_floats(x, decode_picture(sample, crop));
   return x;
 }
 

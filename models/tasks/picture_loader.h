@@ -14,6 +14,7 @@
 namespace rankine {
 
 // Decodes the part of a picture that a visit trains: (1, h, w, 3) in [-1, 1]. Throws DataError or IoError.
+std::vector<float> decode_picture(const Sample& sample, const CropPlan& crop);
 Tensor load_picture(const Context& c, const Sample& sample, const CropPlan& crop);
 
 // What get() returns does not depend on what was asked for ahead, only when it is decoded does. Memory is

@@ -59,24 +59,16 @@ TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float
   return out;
 }
 
-LmLoss TextRunner::run(const Context& c, const Batch& batch, Pass pass) {
-  const bool backward = pass == Pass::training;
-  Tape tape;
-  const Context recording = backward ? c.with_tape(tape) : c.without_tape();
-  const Tensor hidden = model_.forward(recording, batch.input);
-  if (!backward) return model_.head().loss(recording, hidden, batch.targets, nullptr);
-  Tensor dhidden = c.like(hidden, "d hidden");
-  const LmLoss loss = model_.head().loss(recording, hidden, batch.targets, &dhidden);
-  model_.backward(recording, dhidden);
-  return loss;
+TextRunner::Batch TextRunner::prepare(const Context& c, const TextRows& rows,
+                                      std::span<const TokenSequence> sequences, float scale) const {
+  return upload(c, concatenated(rows, sequences), scale * c.loss_scale);
 }
 
-LmLoss TextRunner::run(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences,
-                       float scale, Pass pass) {
-  const float gradients = pass == Pass::training ? c.loss_scale : 1.0F;
-  LmLoss loss = run(c, upload(c, concatenated(rows, sequences), scale * gradients), pass);
-  loss.loss /= static_cast<double>(gradients);
-  return loss;
+void TextRunner::train(const Context& c, const Batch& batch, Tensor& loss) {
+  Tape tape;
+  const Context recording = c.with_tape(tape);
+  const Tensor hidden = model_.forward(recording, batch.input);
+  model_.backward(recording, model_.head().train(recording, hidden, batch.targets, loss));
 }
 
 TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop) {
@@ -87,16 +79,18 @@ TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> seq
     stop.throw_if_set();
     const TextBatch batch = concatenated({{i}}, sequences);
     if (batch.trained_tokens == 0) continue;
-    const LmLoss loss = run(local, upload(local, batch, 1.0F), Pass::evaluation);
-    score.loss += loss.loss;
-    score.correct += loss.correct;
+    const Batch on_device = upload(local, batch, 1.0F);
+    const LmScore one =
+        model_.head().score(local, model_.forward(local.without_tape(), on_device.input), on_device.targets);
+    score.loss += one.loss;
+    score.correct += one.correct;
     score.tokens += batch.trained_tokens;
   }
   if (score.tokens > 0) score.loss /= static_cast<double>(score.tokens);
   return score;
 }
 
-void TextRunner::run_made_up(const Context& c, std::int64_t tokens) {
+TextRunner::Batch TextRunner::made_up(const Context& c, std::int64_t tokens) const {
   constexpr std::int64_t kMultiple = 8;
   const auto count = static_cast<std::size_t>((tokens + kMultiple - 1) / kMultiple * kMultiple);
   TextBatch b;
@@ -111,7 +105,7 @@ void TextRunner::run_made_up(const Context& c, std::int64_t tokens) {
   b.targets = b.ids;
   b.weights.assign(count, 1.0F);
   if (model_.config().prefix_lm()) b.block_positions.assign(count, 0);
-  run(c, upload(c, b, 1.0F / static_cast<float>(count)), Pass::training);
+  return upload(c, b, c.loss_scale / static_cast<float>(count));
 }
 
 }  // namespace rankine

@@ -18,27 +18,26 @@ struct TextScore {
 
 class TextRunner {
  public:
-  enum class Pass : std::uint8_t { training, evaluation };
-
   TextRunner(Decoder& model, std::int32_t pad_id) : model_(model), pad_id_(pad_id) {}
 
-  // One micro-batch: loss = scale · sum over trained tokens; under `training` gradients are added to.
-  LmLoss run(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences, float scale,
-             Pass pass);
-  // Forward and backward of so many made-up tokens, all of them trained: what a plan and a benchmark run.
-  void run_made_up(const Context& c, std::int64_t tokens);
-  // Sequences one by one, no dropout.
-  TextScore score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop = {});
-
- private:
   // One micro-batch on the device.
   struct Batch {
     DecoderInput input;
-    LmTargets targets;
+    LmTargets targets;  // weights · scale · loss scale
   };
+  // All that a micro-batch takes from the host: scale · c.loss_scale goes into the weights.
+  Batch prepare(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences,
+                float scale) const;
+  // So many made-up tokens, all of them trained: what a plan and a benchmark run.
+  Batch made_up(const Context& c, std::int64_t tokens) const;
+  // Forward and backward, work of the device alone: gradients and `loss` (1) fp32 are added to.
+  void train(const Context& c, const Batch& batch, Tensor& loss);
+  // Sequences one by one, no dropout; waits for the device.
+  TextScore score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop = {});
+
+ private:
   Batch upload(const Context& c, const TextBatch& batch, float scale) const;
   TextBatch concatenated(const TextRows& rows, std::span<const TokenSequence> sequences) const;
-  LmLoss run(const Context& c, const Batch& batch, Pass pass);
 
   Decoder& model_;
   std::int32_t pad_id_;

@@ -83,7 +83,7 @@ void TextTask::init_params(Context& c) {
   }
 }
 
-StepStats TextTask::train_step(Context& c, std::int64_t step) {
+StepStats TextTask::train_step(Context& c, std::int64_t step, Tensor& loss) {
   const TextStep plan = data_->step(step);
   StepStats stats;
   stats.samples = plan.trained_tokens;
@@ -93,7 +93,7 @@ StepStats TextTask::train_step(Context& c, std::int64_t step) {
   const float scale = 1.0F / static_cast<float>(plan.trained_tokens);
   for (const TextRows& rows : plan.micro_batches) {
     local.first_sample = first++;
-    stats.loss += runner_.run(local, rows, data_->sequences(), scale, TextRunner::Pass::training).loss;
+    runner_.train(local, runner_.prepare(local, rows, data_->sequences(), scale), loss);
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
   return stats;
@@ -104,10 +104,10 @@ std::optional<double> TextTask::validate(Context& c) {
   return runner_.score(c, data_->validation(), stop()).loss;
 }
 
-void TextTask::plan_step(Context& c, std::int64_t tokens) {
+void TextTask::plan_step(Context& c, std::int64_t tokens, Tensor& loss) {
   Context local = c;
   local.training = true;
-  runner_.run_made_up(local, tokens);
+  runner_.train(local, runner_.made_up(local, tokens), loss);
 }
 
 std::vector<std::filesystem::path> TextTask::preview(Context& c, std::int64_t step,

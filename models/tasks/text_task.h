@@ -23,7 +23,7 @@ class TextTask final : public Task {
   void init_params(Context& c) override;
   std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
   std::string unit() const override { return "tok"; }
-  StepStats train_step(Context& c, std::int64_t step) override;
+  StepStats train_step(Context& c, std::int64_t step, Tensor& loss) override;
   std::optional<double> validate(Context& c) override;
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
                                              const std::filesystem::path& folder) override;
@@ -32,8 +32,9 @@ class TextTask final : public Task {
                    const std::map<std::string, std::string>& facts) override;
   std::string fingerprint() const override;
 
-  // Forward and backward of one micro-batch of so many made-up tokens, all of them trained.
-  void plan_step(Context& c, std::int64_t tokens);
+  // Forward and backward of one micro-batch of so many made-up tokens, all of them trained; adds to `loss`
+  // (1).
+  void plan_step(Context& c, std::int64_t tokens, Tensor& loss);
 
   Decoder& model() { return *model_.model; }
   DecoderLora& network() { return network_; }

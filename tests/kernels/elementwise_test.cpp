@@ -185,14 +185,13 @@ TEST_P(Elementwise, ConcatAndSplitAreInverseAndAdjoint) {
 TEST_P(Elementwise, MixUsesTheFactorsOfEachSample) {
   for (const auto& [samples, space, channels] : kSampleShapes) {
     const Tensor x = random_tensor(c, {samples, space, channels}, 1), z = random_tensor(c, x.shape(), 2);
-    std::vector<float> a, b;
+    Doubles left, right;
     for (std::int64_t n = 0; n < samples; ++n)
-      a.push_back(0.3F + float(n)), b.push_back(1.0F - 0.2F * float(n));
+      left.push_back(0.3 + double(n)), right.push_back(1 - 0.2 * double(n));
+    const Tensor a = tensor_of(c, {samples}, left), b = tensor_of(c, {samples}, right);
     Tensor y = c.like(x, "y");
     mix_per_sample(c, y, a, x, b, z);
-    const Doubles want =
-        ref::mix_per_sample(std::span<const float>(a), to_double(x), std::span<const float>(b), to_double(z));
-    EXPECT_TRUE(matches(y, want));
+    EXPECT_TRUE(matches(y, ref::mix_per_sample(to_double(a), to_double(x), to_double(b), to_double(z))));
     Tensor inside = clone(c, x);
     mix_per_sample(c, inside, a, inside, b, z);
     EXPECT_TRUE(same_bits(inside, y));
@@ -224,7 +223,8 @@ TEST(ElementwiseChecks, EmptyTensorsAreFine) {
   Tensor y = cpu.c.empty({0, 5}, "y"), a = cpu.c.empty({0, 2}, "a"), b = cpu.c.empty({0, 3}, "b");
   EXPECT_NO_THROW(fill(cpu.c, y, 1.0F));
   EXPECT_NO_THROW(concat_channels(cpu.c, y, a, b));
-  EXPECT_NO_THROW(mix_per_sample(cpu.c, y, {}, y, {}, y));
+  const Tensor none = cpu.c.empty({0}, "none");
+  EXPECT_NO_THROW(mix_per_sample(cpu.c, y, none, y, none, y));
 }
 
 TEST(ElementwiseChecks, WrongTensorsAreNamed) {
@@ -232,7 +232,7 @@ TEST(ElementwiseChecks, WrongTensorsAreNamed) {
   const Context& c = cpu.c;
   Tensor y = zeros(c, {2, 3}), other = zeros(c, {2, 4}), half = c.empty({2, 3}, "half", DType::f16), none;
   Tensor ids = c.empty({2, 3}, "ids", DType::i32);
-  const std::vector<float> one(1), two(2);
+  const Tensor one = zeros(c, {1}), two = zeros(c, {2});
   expect_shape_error("fill", [&] { fill(c, half, 0); });
   expect_shape_error("copy", [&] { copy(c, y, other); });
   expect_shape_error("copy", [&] { copy(c, y, ids); });
@@ -250,6 +250,7 @@ TEST(ElementwiseChecks, WrongTensorsAreNamed) {
   expect_shape_error("concat_channels", [&] { concat_channels(c, y, y, other); });
   expect_shape_error("split_channels", [&] { split_channels(c, y, other, y); });
   expect_shape_error("mix_per_sample", [&] { mix_per_sample(c, y, two, y, one, y); });
+  expect_shape_error("mix_per_sample", [&] { mix_per_sample(c, y, ids, y, two, y); });
 }
 
 TEST(ElementwiseChecks, PlanAccountsOnly) {
@@ -311,8 +312,7 @@ TEST(ElementwiseChecks, PlanAccountsOnly) {
     split_channels(c, a, b, c.empty({2, 8}, "y"));
   });
   expect_planned("mix_per_sample", [&](const Context& c) {
-    const std::vector<float> two(2);
-    Tensor y = c.empty(map, "y");
+    Tensor y = c.empty(map, "y"), two = c.empty({2}, "factors");
     mix_per_sample(c, y, two, y, two, y);
   });
 }

@@ -15,10 +15,10 @@ struct LossShape {
 };
 constexpr LossShape kShapes[] = {{1, 1, 1}, {3, 7, 1}, {2, 31, 3}, {5, 257, 33}, {2, 9000, 4}};
 
-std::vector<float> weights(std::int64_t n) {
-  std::vector<float> w;
-  for (std::int64_t i = 0; i < n; ++i) w.push_back(0.25F + 0.5F * float(i));
-  return w;
+Tensor weights(const Context& c, std::int64_t n) {
+  Doubles w;
+  for (std::int64_t i = 0; i < n; ++i) w.push_back(0.25 + 0.5 * double(i));
+  return tensor_of(c, {n}, w);
 }
 
 TEST(Loss, RegressionMatchesTheReference) {
@@ -30,14 +30,14 @@ TEST(Loss, RegressionMatchesTheReference) {
       const RegressionSpec spec{kind, 0.2F};
       const Tensor pred = random_tensor(c, {samples, pixels, channels}, 1),
                    target = random_tensor(c, pred.shape(), 2);
-      const auto w = weights(samples);
+      const Tensor w = weights(c, samples);
       Tensor loss = c.empty({samples}, "loss"), dpred = c.like(pred, "dpred"), none;
       regression_loss(c, loss, dpred, pred, target, w, spec);
       Doubles want(samples), dwant(pred.numel());
       const std::int64_t each = pixels * channels;
       for (std::int64_t i = 0; i < pred.numel(); ++i) {
         const double d = double(pred.data<float>()[i]) - double(target.data<float>()[i]);
-        const double factor = double(w[i / each]) / double(each);
+        const double factor = double(w.data<float>()[i / each]) / double(each);
         want[i / each] += factor * ref::regression_term(d, kind, double(0.2F));
         dwant[i] = factor * ref::regression_slope(d, kind, double(0.2F));
       }
@@ -58,7 +58,7 @@ TEST(Loss, SmoothLossesKeepTinyDifferences) {
   const Context& c = cpu.c;
   const Tensor pred = tensor_of(c, {1, 2}, {1e-5, -1e-5}), target = zeros(c, {1, 2});
   Tensor loss = c.empty({1}, "loss"), dpred = c.like(pred, "dpred");
-  const std::vector<float> one{1};
+  const Tensor one = tensor_of(c, {1}, {1});
   regression_loss(c, loss, dpred, pred, target, one, {Regression::smooth_l1, 1.0F});
   EXPECT_TRUE(matches(loss, {1e-10}));
   EXPECT_TRUE(matches(dpred, {1e-5, -1e-5}));
@@ -73,13 +73,13 @@ TEST(Loss, KlMatchesTheReferenceAndAddsItsGradient) {
     if (pixels > 6) moments.data<float>()[2 * channels + channels] = -31.0F;  // a clamped log-variance
     const Tensor before = random_tensor(c, moments.shape(), 2, 1e-3F);
     Tensor loss = c.empty({samples}, "loss"), dmoments = clone(c, before);
-    const auto w = weights(samples);
+    const Tensor w = weights(c, samples);
     kl_normal_loss(c, loss, dmoments, moments, w);
     Doubles want(samples), dwant = to_double(before);
     for (std::int64_t i = 0; i < samples * pixels * channels; ++i) {
       const std::int64_t n = i / (pixels * channels), at = i / channels * 2 * channels + i % channels;
       const double mean = moments.data<float>()[at], log_variance = moments.data<float>()[at + channels];
-      const double factor = double(w[n]) / double(pixels * channels);
+      const double factor = double(w.data<float>()[n]) / double(pixels * channels);
       want[n] += factor * ref::kl_term(mean, log_variance);
       dwant[at] += factor * ref::kl_dmean(mean);
       dwant[at + channels] += factor * ref::kl_dlogvar(log_variance);
@@ -138,14 +138,14 @@ TEST(LossChecks, ThreadsDoNotChangeBits) {
   expect_same_bits_for_threads([](const Context& c) {
     const Tensor pred = random_tensor(c, {1, 120000}, 1), target = random_tensor(c, pred.shape(), 2);
     Tensor loss = c.empty({1}, "loss"), dpred = c.like(pred, "dpred");
-    const std::vector<float> one{1};
+    const Tensor one = tensor_of(c, {1}, {1});
     regression_loss(c, loss, dpred, pred, target, one, {});
     return loss;
   });
   expect_same_bits_for_threads([](const Context& c) {
     const Tensor moments = random_tensor(c, {1, 9000, 8}, 1);
     Tensor loss = c.empty({1}, "loss"), dmoments = zeros(c, moments.shape());
-    const std::vector<float> one{1};
+    const Tensor one = tensor_of(c, {1}, {1});
     kl_normal_loss(c, loss, dmoments, moments, one);
     return loss;
   });
@@ -155,7 +155,7 @@ TEST(LossChecks, WrongTensorsAreNamed) {
   Cpu cpu;
   const Context& c = cpu.c;
   Tensor pred = zeros(c, {2, 6}), other = zeros(c, {2, 5}), loss = zeros(c, {2}), z = zeros(c, {2, 3});
-  const std::vector<float> one(1), two(2);
+  const Tensor one = zeros(c, {1}), two = zeros(c, {2});
   expect_shape_error("regression_loss", [&] { regression_loss(c, loss, pred, pred, other, two, {}); });
   expect_shape_error("regression_loss", [&] { regression_loss(c, loss, other, pred, pred, two, {}); });
   expect_shape_error("regression_loss", [&] { regression_loss(c, loss, pred, pred, pred, one, {}); });
@@ -169,14 +169,13 @@ TEST(LossChecks, WrongTensorsAreNamed) {
 }
 
 TEST(LossChecks, PlanAccountsOnly) {
-  const std::vector<float> two(2);
   expect_planned("regression_loss", [&](const Context& c) {
     Tensor loss = c.empty({2}, "loss"), pred = c.empty({2, 6}, "pred");
-    regression_loss(c, loss, pred, pred, pred, two, {});
+    regression_loss(c, loss, pred, pred, pred, c.empty({2}, "weight"), {});
   });
   expect_planned("kl_normal_loss", [&](const Context& c) {
     Tensor loss = c.empty({2}, "loss"), moments = c.empty({2, 6}, "moments");
-    kl_normal_loss(c, loss, moments, moments, two);
+    kl_normal_loss(c, loss, moments, moments, c.empty({2}, "weight"));
   });
   expect_planned("sample_posterior", [&](const Context& c) {
     Tensor z = c.empty({2, 3}, "z");

@@ -94,13 +94,13 @@ struct OptimRun {
   }
   void update_reference(const Doubles& grad, float lr) {
     for (const UpdateSegment& s : segments) {
-      AdamWSpec spec{lr * s.lr_scale,
-                     kSpec.beta1,
-                     kSpec.beta2,
-                     kSpec.eps,
-                     s.weight_decay,
-                     static_cast<float>(reference.factor),
-                     static_cast<std::int64_t>(reference.updates)};
+      ref::AdamWSpec spec{lr * s.lr_scale,
+                          kSpec.beta1,
+                          kSpec.beta2,
+                          kSpec.eps,
+                          s.weight_decay,
+                          static_cast<float>(reference.factor),
+                          static_cast<std::int64_t>(reference.updates)};
       for (std::int64_t i = s.first; i < s.first + s.count; ++i) {
         want[i] = ref::adamw_step(want[i], grad[i], spec);
         want_ema[i] += reference.ema_weight * (want[i].value - want_ema[i]);
@@ -129,6 +129,7 @@ struct OptimRun {
     EXPECT_EQ(s.updates, 3);
     EXPECT_EQ(s.skipped, 3);
     EXPECT_EQ(s.found_inf, 0);
+    EXPECT_EQ(s.loss, 1);
     EXPECT_NEAR(s.norm, reference.norm, 1e-5 * reference.norm);
     EXPECT_NEAR(s.factor, reference.factor, 1e-6 * reference.factor);
     EXPECT_NEAR(s.ema_weight, reference.ema_weight, 1e-6);

@@ -41,6 +41,18 @@ TEST_P(Reduce, NotFiniteIsFoundAnywhere) {
   EXPECT_TRUE(all_finite(c, largest));
 }
 
+// In double and rounded once, onto what is there.
+TEST_P(Reduce, SumsAdd) {
+  for (const std::int64_t n : kLengths) {
+    SCOPED_TRACE(n);
+    const Tensor x = random_tensor(c, {n}, 1);
+    Tensor total = tensor_of(c, {1}, {0.7});
+    const double want = ref::add_sum(to_double(total)[0], to_double(x));
+    add_sum(c, total, x);
+    EXPECT_FLOAT_EQ(total.data<float>()[0], static_cast<float>(want));
+  }
+}
+
 TEST_P(Reduce, ColumnSumsAdd) {
   for (const auto& [rows, cols] :
        {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {257, 3}, {3000, 40}, {65, 1280}}) {
@@ -75,6 +87,9 @@ TEST(ReduceChecks, NothingSumsToZero) {
   EXPECT_TRUE(all_finite(cpu.c, none));
   Tensor db = tensor_of(cpu.c, {4}, {1, 2, 3, 4});
   add_column_sums(cpu.c, db, none);
+  Tensor total = tensor_of(cpu.c, {1}, {3});
+  add_sum(cpu.c, total, none);
+  EXPECT_TRUE(matches(total, {3}));
   EXPECT_TRUE(matches(db, {1, 2, 3, 4}));
 }
 
@@ -88,6 +103,9 @@ TEST(ReduceChecks, WrongTensorsAreNamed) {
   expect_shape_error("max_abs", [&] { max_abs(c, half); });
   expect_shape_error("all_finite", [&] { all_finite(c, half); });
   expect_shape_error("add_column_sums", [&] { add_column_sums(c, x, x); });
+  expect_shape_error("add_sum", [&] { add_sum(c, other, x); });
+  Tensor total = zeros(c, {1});
+  expect_shape_error("add_sum", [&] { add_sum(c, total, half); });
 }
 
 TEST(ReduceChecks, PlanAccountsOnly) {
@@ -97,6 +115,10 @@ TEST(ReduceChecks, PlanAccountsOnly) {
   expect_planned("dot", [](const Context& c) { EXPECT_EQ(dot(c, c.empty({7}, "a"), c.empty({7}, "b")), 0); });
   expect_planned("max_abs", [](const Context& c) { EXPECT_EQ(max_abs(c, c.empty({7}, "x")), 0); });
   expect_planned("all_finite", [](const Context& c) { EXPECT_FALSE(all_finite(c, c.empty({7}, "x"))); });
+  expect_planned("add_sum", [](const Context& c) {
+    Tensor total = c.empty({1}, "total");
+    add_sum(c, total, c.empty({7}, "x"));
+  });
   expect_planned("add_column_sums", [](const Context& c) {
     Tensor db = c.empty({4}, "db");
     add_column_sums(c, db, c.empty({3, 4}, "dy"));

@@ -1,5 +1,6 @@
-// A tiny U-Net and a tiny LLaMA train for three steps on the CUDA kernels, emulated where there is no card,
-// and on the CPU: the same losses and parameters, to what fp16 activations allow.
+// A tiny U-Net and a tiny LLaMA train for a few steps of TrainState on the CUDA kernels, emulated where there
+// is no card: what comes out is what the CPU makes, to what fp16 activations allow; overflows are skipped;
+// checkpoints continue to the byte; and the device is read once a step.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include "engine/core/cuda_device.h"
 #include "engine/core/transfer.h"
 #include "engine/train/train_state.h"
+#include "io/formats/safetensors.h"
 #include "models/tasks/diffusion_task.h"
 #include "models/tasks/text_results.h"
 #include "models/tasks/text_task.h"
@@ -20,17 +22,73 @@ using testing_support::relative_l2;
 
 constexpr double kAgreement = 2e-3;  // of losses, gradients and parameters, relative
 constexpr int kSteps = 3;
+constexpr double kRate = 1e-3;
+
+// A task with steps of the test's choice, whose up matrices start away from zero.
+class Nudged final : public Task {
+ public:
+  using Step = std::function<void(Context&, std::int64_t, Tensor&)>;
+  Nudged(Task& task, Step step) : task_(task), step_(std::move(step)) {}
+
+  std::vector<Param*> params() override { return task_.params(); }
+  void init_params(Context& c) override {
+    task_.init_params(c);
+    HostRandom random({7, purpose("test"), 0, 0});
+    for (Param* p : params()) {
+      std::vector<float> values = floats_of(p->value);
+      for (float& v : values) v += 0.02F * (random.uniform() - 0.5F);
+      set_floats(p->value, values);
+    }
+  }
+  std::int64_t steps_per_epoch() const override { return kSteps; }
+  std::string unit() const override { return "steps"; }
+  StepStats train_step(Context& c, std::int64_t step, Tensor& loss) override {
+    step_(c, step, loss);
+    return {1, static_cast<double>(step + 1) / kSteps};
+  }
+  std::optional<double> validate(Context&) override { return std::nullopt; }
+  std::vector<fs::path> preview(Context&, std::int64_t, const fs::path&) override { return {}; }
+  void save_result(Context&, const fs::path&, const std::map<std::string, std::string>&) override {}
+  std::string fingerprint() const override { return ""; }
+
+ private:
+  Task& task_;
+  Step step_;
+};
 
 // What a run came to.
 struct Trail {
-  std::vector<double> losses;
+  std::vector<double> losses, norms;
   std::vector<float> first_gradient, parameters;  // without the loss scale
 };
 
+Trail train(Context& c, Task& task) {
+  Trail trail;
+  TrainState state(c, task, {}, 0.5);
+  const float scale = static_cast<float>(state.loss_scale().value());
+  for (int i = 0; i < kSteps; ++i) {
+    const std::uint64_t before = c.memory().downloads();
+    const UpdateReport report = state.update(c, task, kRate, 1.0);
+    EXPECT_EQ(c.memory().downloads(), before + 1) << "the device is read once, at the end of a step";
+    EXPECT_FALSE(report.skipped);
+    trail.losses.push_back(report.loss);
+    trail.norms.push_back(report.grad_norm);
+    if (i > 0) continue;
+    trail.first_gradient = floats_of(state.arena().grad());
+    for (float& g : trail.first_gradient) g /= scale;
+  }
+  trail.parameters = floats_of(state.arena().value());
+  const std::vector<float> average = floats_of(state.ema()->average());
+  trail.parameters.insert(trail.parameters.end(), average.begin(), average.end());
+  return trail;
+}
+
 void expect_agreement(const Trail& cpu, const Trail& cuda) {
   ASSERT_EQ(cpu.losses.size(), cuda.losses.size());
-  for (std::size_t i = 0; i < cpu.losses.size(); ++i)
+  for (std::size_t i = 0; i < cpu.losses.size(); ++i) {
     EXPECT_NEAR(cuda.losses[i], cpu.losses[i], kAgreement * cpu.losses[i]) << "step " << i;
+    EXPECT_NEAR(cuda.norms[i], cpu.norms[i], kAgreement * cpu.norms[i]) << "step " << i;
+  }
   const auto difference = [](const std::vector<float>& a, const std::vector<float>& b) {
     return relative_l2(std::span<const float>(a), std::span<const float>(b));
   };
@@ -38,104 +96,189 @@ void expect_agreement(const Trail& cpu, const Trail& cuda) {
   EXPECT_LE(difference(cuda.parameters, cpu.parameters), kAgreement);
 }
 
+// A U-Net, with the runtime it lives in, whose step is one made-up micro-batch of one latent of 8 x 8.
+struct UNetRun {
+  UNetRun(Device device, const config::RunConfig& config)
+      : runtime(device, std::size_t{1} << 30, 2, device.is_cuda() ? DType::f16 : DType::f32), c(runtime) {
+    c.seed = 3;
+    const int pixels = 64;
+    diffusion = std::make_unique<DiffusionTask>(config, load_model(c, config, {}, {"a b"}), nullptr);
+    task = std::make_unique<Nudged>(*diffusion, [this, pixels](Context& step, std::int64_t, Tensor& loss) {
+      diffusion->plan_step(step, {1, {pixels, pixels}}, loss);
+    });
+  }
+  Runtime runtime;
+  Context c;
+  std::unique_ptr<DiffusionTask> diffusion;
+  std::unique_ptr<Nudged> task;
+};
+
+config::RunConfig lora_on_tiny_sd() {
+  return config::parse_run_config(
+      "base_model: examples/sd-style/tiny-sd.safetensors\ntrain_data_dir: unused\nresolution: 64\n"
+      "lora_rank: 4\noutput_dir: unused\n",
+      "test");
+}
+
 class CudaTraining : public ::testing::Test {
  protected:
   void SetUp() override {
     if (cuda::device_count() == 0) GTEST_SKIP() << "no CUDA device: training on CUDA was NOT tested";
     fs::current_path(RANKINE_SOURCE_DIR);
+    fs::create_directories(folder);
   }
-  static std::unique_ptr<Runtime> runtime(Device device) {
-    return std::make_unique<Runtime>(device, std::size_t{1} << 30, 2,
-                                     device.is_cuda() ? DType::f16 : DType::f32);
+  void TearDown() override { fs::remove_all(folder); }
+
+  config::RunConfig text_config(const std::string& more) const {
+    return config::parse_run_config("task_type: text-generation\ntrain_data_dir: " +
+                                        (folder / "rows.jsonl").string() + "\noutput_dir: unused\n" + more,
+                                    "test");
+  }
+  // Rows, and a base model that nobody trained.
+  void write_decoder() const {
+    std::ofstream rows(folder / "rows.jsonl");
+    for (int i = 0; i < 6; ++i)
+      rows << R"({"instruction": "Count to )" << i + 3 << R"(, please.", "output": "one two three four"})"
+           << "\n";
+    rows.close();
+    Runtime r(Device::cpu());
+    const Context c(r);
+    LoadedDecoder fresh = load_decoder(
+        c, text_config("method: full\nnew_model: {decoder: {vocab: 320, width: 64, mlp: 128, layers: 2, "
+                       "heads: 4, kv_heads: 2, context: 128}}\n"));
+    init_weights(c, *fresh.model, 3, DType::f32, [](const std::string&) { return false; });
+    save_decoder_folder(folder / "base", fresh, config::SaveDtype::fp16, {});
+  }
+  config::RunConfig lora_on_decoder(const std::string& more = "") const {
+    return text_config("base_model: " + (folder / "base").string() +
+                       "\nlora_rank: 4\ntarget_modules: [all-linear]\nbatch_size: 2\n"
+                       "custom_template: {user: \"Q {user}\\n\", assistant: \"A {assistant}\"}\n" +
+                       more);
+  }
+  static std::unique_ptr<TextTask> text_task(const Context& c, const config::RunConfig& k) {
+    const DecoderCheckpoint checkpoint = checkpoint_of(k);
+    auto data = std::make_unique<TextData>(k, name_of(checkpoint.config.family),
+                                           vocabulary_for(k, checkpoint).tokenizer);
+    return std::make_unique<TextTask>(k, load_decoder(c, k), std::move(data));
+  }
+  static std::string bytes_of(const fs::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
   }
 
-  // kSteps updates of `task`, whose step is `loss_and_gradients`; up matrices start away from zero.
-  template <class Step>
-  static Trail train(Context& c, Task& task, const Step& loss_and_gradients) {
-    Trail trail;
-    ParamArena arena(c, task.params());
-    task.init_params(c);
-    std::vector<float> values = floats_of(arena.value());
-    HostRandom random({7, purpose("test"), 0, 0});
-    for (float& v : values) v += 0.02F * (random.uniform() - 0.5F);
-    set_floats(arena.value(), values);
-    arena.refresh(c);
-    AdamW adamw(c, arena, {});
-    const LossScale scale(c.activations());
-    c.training = true;
-    c.loss_scale = static_cast<float>(scale.value());
-    for (int i = 0; i < kSteps; ++i) {
-      c.step = static_cast<std::uint32_t>(i);
-      arena.zero_grad(c);
-      trail.losses.push_back(loss_and_gradients(i));
-      const GradientCheck check = check_gradient(c, arena, 1.0, scale.value());
-      EXPECT_TRUE(check.finite);
-      if (i == 0) {
-        trail.first_gradient = floats_of(arena.grad());
-        for (float& g : trail.first_gradient) g /= c.loss_scale;
-      }
-      adamw.step(c, arena, 1e-3, check.scale);
-      arena.refresh(c);
-    }
-    trail.parameters = floats_of(arena.value());
-    return trail;
-  }
+  const fs::path folder = fs::path(::testing::TempDir()) / "rankine-cuda-training";
 };
 
 TEST_F(CudaTraining, UNetAgreesWithTheCpu) {
+  const auto run = [](Device device) {
+    UNetRun r(device, lora_on_tiny_sd());
+    return train(r.c, *r.task);
+  };
+  expect_agreement(run(Device::cpu()), run(Device::cuda(0)));
+}
+
+TEST_F(CudaTraining, AllWeightsOfAUNetAgreeWithTheCpu) {
   const config::RunConfig k = config::parse_run_config(
-      "base_model: examples/sd-style/tiny-sd.safetensors\ntrain_data_dir: unused\nresolution: 64\nlora_rank: "
-      "4\n"
-      "output_dir: unused\n",
+      "method: full\ntrain_data_dir: unused\nresolution: 64\noutput_dir: unused\n"
+      "new_model: {unet: {model_channels: 32, channel_mult: [1, 2], attention_levels: [1], num_heads: 2, "
+      "context_dim: 64}, vae: {channel_mult: [1, 1, 1, 1]}, text_encoder: {width: 64, layers: 1, heads: "
+      "1}}\n",
       "test");
   const auto run = [&](Device device) {
-    const auto r = runtime(device);
-    Context c(*r);
-    c.seed = 3;
-    DiffusionTask task(k, load_model(c, k, {}, {}), nullptr);
-    return train(c, task, [&](int) { return task.plan_step(c, {1, {64, 64}}); });
+    UNetRun r(device, k);
+    return train(r.c, *r.task);
   };
   expect_agreement(run(Device::cpu()), run(Device::cuda(0)));
 }
 
 TEST_F(CudaTraining, DecoderAgreesWithTheCpu) {
-  const fs::path folder = fs::path(::testing::TempDir()) / "rankine-emulated-decoder";
-  fs::create_directories(folder);
-  std::ofstream rows(folder / "rows.jsonl");
-  for (int i = 0; i < 6; ++i)
-    rows << R"({"instruction": "Count to )" << i + 3 << R"(, please.", "output": "one two three four"})"
-         << "\n";
-  rows.close();
-  const auto config = [&](const std::string& more) {
-    return config::parse_run_config("task_type: text-generation\ntrain_data_dir: " +
-                                        (folder / "rows.jsonl").string() + "\noutput_dir: unused\n" + more,
-                                    "test");
-  };
-  {
-    Runtime r(Device::cpu());
-    const Context c(r);
-    LoadedDecoder fresh = load_decoder(
-        c, config("method: full\nnew_model: {decoder: {vocab: 320, width: 64, mlp: 128, layers: 2, heads: 4, "
-                  "kv_heads: 2, context: 128}}\n"));
-    init_weights(c, *fresh.model, 3, DType::f32, [](const std::string&) { return false; });
-    save_decoder_folder(folder / "base", fresh, config::SaveDtype::fp16, {});
-  }
-  const config::RunConfig k =
-      config("base_model: " + (folder / "base").string() +
-             "\nlora_rank: 4\ntarget_modules: [all-linear]\nbatch_size: 2\n"
-             "custom_template: {user: \"Q {user}\\n\", assistant: \"A {assistant}\"}\n");
+  write_decoder();
   const auto run = [&](Device device) {
-    const auto r = runtime(device);
-    Context c(*r);
+    Runtime r(device, std::size_t{1} << 30, 2, device.is_cuda() ? DType::f16 : DType::f32);
+    Context c(r);
     c.seed = 3;
-    const DecoderCheckpoint checkpoint = checkpoint_of(k);
-    auto data = std::make_unique<TextData>(k, name_of(checkpoint.config.family),
-                                           vocabulary_for(k, checkpoint).tokenizer);
-    TextTask task(k, load_decoder(c, k), std::move(data));
-    return train(c, task, [&](int step) { return task.train_step(c, step).loss; });
+    const auto task = text_task(c, lora_on_decoder());
+    Nudged nudged(*task, [&](Context& step, std::int64_t number, Tensor& loss) {
+      task->train_step(step, number, loss);
+    });
+    return train(c, nudged);
   };
   expect_agreement(run(Device::cpu()), run(Device::cuda(0)));
-  fs::remove_all(folder);
+}
+
+// The scale of `from`, a file of TrainState::save, becomes `scale` in `to`.
+void set_loss_scale(const fs::path& from, const fs::path& to, double scale) {
+  const SafetensorsFile file(from);
+  MetadataTable metadata(file.metadata().begin(), file.metadata().end());
+  metadata["loss_scale"] = std::to_string(scale);
+  std::vector<TensorToWrite> tensors;
+  for (const char* name : {"parameters", "adamw.m", "adamw.v", "ema"}) {
+    std::vector<float> values(static_cast<std::size_t>(file.at(name).numel()));
+    read_as_float(file.at(name), values);
+    tensors.push_back(tensor_to_write(name, {file.at(name).numel()}, values, FileDType::f32));
+  }
+  write_safetensors(to, std::move(tensors), metadata);
+}
+
+// A loss scale so high that fp16 gradients overflow is halved until they do not; those steps change nothing.
+// A checkpoint in between, loss scale included, goes on to the bytes of the unbroken run.
+TEST_F(CudaTraining, OverflowsAreSkippedAndCheckpointsContinueToTheByte) {
+  constexpr double kTooHigh = 16777216;
+  UNetRun r(Device::cuda(0), lora_on_tiny_sd());
+  TrainState state(r.c, *r.task, {}, 0.5);
+  ASSERT_FALSE(state.update(r.c, *r.task, kRate, 1.0).skipped);
+  state.save(folder / "good");
+  set_loss_scale(folder / "good", folder / "high", kTooHigh);
+  state.load(r.c, folder / "high");
+  const auto tensors = [&] {
+    std::vector<std::vector<float>> all{floats_of(state.arena().value()), floats_of(state.arena().working()),
+                                        floats_of(state.ema()->average())};
+    for (const NamedTensor& t : state.optimizer().state()) all.push_back(floats_of(t.tensor));
+    return all;
+  };
+  const auto before = tensors();
+  double scale = kTooHigh;
+  UpdateReport report = state.update(r.c, *r.task, kRate, 1.0);
+  EXPECT_TRUE(report.skipped);
+  while (report.skipped && scale > 4096) {
+    EXPECT_FALSE(std::isfinite(report.grad_norm));
+    EXPECT_TRUE(std::isfinite(report.loss)) << "the loss is fp32";
+    EXPECT_EQ(state.loss_scale().value(), scale /= 2);
+    EXPECT_EQ(tensors(), before);
+    EXPECT_EQ(state.counters().updates, 1);
+    EXPECT_EQ(state.counters().bad_streak, 0);
+    state.save(folder / "halved");
+    report = state.update(r.c, *r.task, kRate, 1.0);
+  }
+  EXPECT_FALSE(report.skipped) << "at a loss scale of " << scale;
+  EXPECT_NE(tensors(), before);
+  EXPECT_EQ(state.counters().updates, 2);
+  EXPECT_EQ(state.loss_scale().clean_steps(), 1);
+  state.save(folder / "unbroken");
+
+  UNetRun again(Device::cuda(0), lora_on_tiny_sd());
+  TrainState resumed(again.c, *again.task, {}, 0.5);
+  resumed.load(again.c, folder / "halved");
+  EXPECT_EQ(resumed.loss_scale().value(), scale);
+  EXPECT_FALSE(resumed.update(again.c, *again.task, kRate, 1.0).skipped);
+  resumed.save(folder / "resumed");
+  EXPECT_EQ(bytes_of(folder / "resumed"), bytes_of(folder / "unbroken"));
+}
+
+TEST_F(CudaTraining, AdaptersThatReadTheirWeightAreRefusedByName) {
+  write_decoder();
+  for (const auto& [option, name] :
+       {std::pair("use_dora: true\n", "DoRA"), {"lora_init: pissa\n", "PiSSA"}}) {
+    Runtime r(Device::cuda(0), std::size_t{1} << 30, 2, DType::f16);
+    Context c(r);
+    const auto task = text_task(c, lora_on_decoder(option));
+    try {
+      const TrainState state(c, *task, {}, 0);
+      ADD_FAILURE() << name << " was accepted";
+    } catch (const ConfigError& e) {
+      EXPECT_NE(std::string(e.what()).find(name), std::string::npos) << e.what();
+    }
+  }
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ class DecoderFiles : public ::testing::Test {
   ~DecoderFiles() override { fs::remove_all(folder); }
 
   std::unique_ptr<Decoder> random_model() {
-    auto model = std::make_unique<Decoder>(source.config, source.names);
+    auto model = std::make_unique<Decoder>(c, source.config, source.names);
     init_weights(c, *model, 9, DType::f32, [](const std::string&) { return false; });
     return model;
   }
@@ -54,7 +54,7 @@ class DecoderFiles : public ::testing::Test {
   }
   std::vector<float> logits_of(const fs::path& path) {
     const DecoderCheckpoint k = open_decoder_checkpoint(path);
-    Decoder model(k.config, k.names);
+    Decoder model(c, k.config, k.names);
     load_weights(c, model, *k.source, k.naming(), {k.source, nullptr});
     return logits(model);
   }
@@ -165,7 +165,7 @@ TEST_F(SharedDecoder, StoriesTellTheRecordedStoryFromEveryFile) {
   for (const fs::path& file :
        {folder / "hf", llama / "stories260K.F32.gguf", llama / "stories260K.ggjt3.F32.bin"}) {
     const DecoderCheckpoint k = open_decoder_checkpoint(file);
-    Decoder model(k.config, k.names);
+    Decoder model(c, k.config, k.names);
     load_weights(c, model, *k.source, k.naming(), {k.source, nullptr});
     std::vector<std::int32_t> start;
     for (int i = 0; i < 16; ++i)
@@ -194,7 +194,7 @@ TEST_F(SharedDecoder, ChatGlm2SaysWhatWasRecorded) {
   k.rotary_dims = 2;
   k.pairing = RopeSpec::interleaved;
   k.qkv_bias = k.fused_qkv = k.fused_gate_up = k.tied_head = true;
-  Decoder model(k, names_of(k));
+  Decoder model(c, k, names_of(k));
   load_weights(c, model, weights, prefixed(""));
   const std::vector<std::int32_t> tokens{0, 1, 2, 3, 4};
   const Tensor hidden = model.forward(c, sequence_input(c, k, tokens, 0, 0));

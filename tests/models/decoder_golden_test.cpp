@@ -2,8 +2,10 @@
 // LoRA gradients, relative error at most kModelRelative.
 #include <nlohmann/json.hpp>
 
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "engine/train/param_arena.h"
+#include "kernels/elementwise/elementwise.h"
 #include "models/decoder/decoder_lora.h"
 #include "models/decoder/generate.h"
 #include "tests/models/model_support.h"
@@ -20,7 +22,7 @@ class DecoderGolden : public ::testing::TestWithParam<const char*> {
              (std::string("decoder_") + GetParam() + ".safetensors")) {
     config = decoder_config_from_json(nlohmann::json::parse(file.metadata().at("config")), file.describe());
     prefix = std::stoi(file.metadata().at("prefix"));
-    model = std::make_unique<Decoder>(config, names_of(config));
+    model = std::make_unique<Decoder>(c, config, names_of(config));
     load_weights(c, *model, file, prefixed("weights/"));
     for (const float id : values_of(file, "in/ids")) ids.push_back(static_cast<std::int32_t>(id));
   }
@@ -131,10 +133,12 @@ TEST_P(DecoderGolden, LossAndLoraGradients) {
   Tape tape;
   const Context recording = c.with_tape(tape);
   const Tensor hidden = model->forward(recording, sequence_input(c, config, ids, prefix, 0));
-  Tensor dhidden = c.like(hidden, "d hidden");
-  const LmLoss loss = model->head().loss(recording, hidden, targets(), &dhidden);
+  Tensor loss = c.empty({1}, "loss");
+  fill(c, loss, 0);
+  const Tensor dhidden = model->head().train(recording, hidden, targets(), loss);
   const double want = values_of(file, "out/loss")[0];
-  EXPECT_NEAR(loss.loss, want, kModelRelative * want);
+  EXPECT_NEAR(loss.data<float>()[0], want, kModelRelative * want);
+  EXPECT_NEAR(model->head().score(c, hidden, targets()).loss, want, kModelRelative * want);
   model->backward(recording, dhidden);
   EXPECT_TRUE(tape.empty());
   for (SharedLinear* layer : linears) {
@@ -166,9 +170,9 @@ TEST_P(DecoderGolden, RecomputeGivesTheSameBits) {
     Tape tape;
     const Context recording = c.with_tape(tape);
     const Tensor hidden = model->forward(recording, sequence_input(c, config, ids, prefix, 0));
-    Tensor dhidden = c.like(hidden, "d hidden");
-    model->head().loss(recording, hidden, targets(), &dhidden);
-    model->backward(recording, dhidden);
+    Tensor loss = c.empty({1}, "loss");
+    fill(c, loss, 0);
+    model->backward(recording, model->head().train(recording, hidden, targets(), loss));
     const auto g = arena.grad().span<float>();
     gradients.emplace_back(g.begin(), g.end());
   }

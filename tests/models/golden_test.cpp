@@ -1,5 +1,6 @@
 // Our models against stored PyTorch results (tests/goldens, made by make_goldens.py with diffusers and
 // transformers): outputs and LoRA gradients, relative error at most kModelRelative.
+#include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "engine/train/param_arena.h"
 #include "kernels/elementwise/elementwise.h"
@@ -122,7 +123,8 @@ TEST_P(GoldenUNetLora, LossAndGradients) {
   const Tensor y = unet->forward(recording, in);
   EXPECT_TRUE(matches_nchw(c, y, golden, "out/eps"));
   Tensor loss = c.empty({2}, "loss"), dy = c.like(y, "dy");
-  const std::vector<float> halves{0.5F, 0.5F};
+  Tensor halves = c.empty({2}, "weights");
+  fill(c, halves, 0.5F);
   regression_loss(c, loss, dy, y, target, halves, {});
   const float expected = values_of(golden, "out/loss")[0];
   EXPECT_NEAR(loss.data<float>()[0] + loss.data<float>()[1], expected, kModelRelative * expected);
@@ -150,28 +152,30 @@ class GoldenClip : public Golden {
                  naming == ClipNaming::hugging_face ? prefixed(prefix) : open_clip_naming(prefix));
     return clip;
   }
-  Tensor ids(const TensorSource& file) { return to_ids(c, read_tensor(c, file, "in/ids")); }
+  ClipInput prompts(const TensorSource& file) {
+    return clip_input(c, ints_of(to_ids(c, read_tensor(c, file, "in/ids"))), 77);
+  }
 };
 
 TEST_F(GoldenClip, OpenAiLayout) {
   const SafetensorsFile file = open_golden("clip_l");
   const auto clip = load(file, ClipNaming::hugging_face);
   EXPECT_TRUE(
-      matches(clip->forward(c, ids(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
+      matches(clip->forward(c, prompts(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
+  EXPECT_TRUE(matches(clip->forward(c, prompts(file), {2, true, false}).hidden,
+                      values_of(file, "out/penultimate_ln")));
   EXPECT_TRUE(
-      matches(clip->forward(c, ids(file), {2, true, false}).hidden, values_of(file, "out/penultimate_ln")));
-  EXPECT_TRUE(
-      matches(clip->forward(c, ids(file), {2, false, false}).hidden, values_of(file, "out/penultimate")));
+      matches(clip->forward(c, prompts(file), {2, false, false}).hidden, values_of(file, "out/penultimate")));
 }
 
 TEST_F(GoldenClip, OpenClipLayout) {
   const SafetensorsFile file = open_golden("clip_open");
   const auto clip = load(file, ClipNaming::open_clip);
   EXPECT_TRUE(
-      matches(clip->forward(c, ids(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
-  EXPECT_TRUE(
-      matches(clip->forward(c, ids(file), {2, true, false}).hidden, values_of(file, "out/penultimate_ln")));
-  const ClipOutput xl = clip->forward(c, ids(file), {2, false, true});
+      matches(clip->forward(c, prompts(file), {1, true, false}).hidden, values_of(file, "out/last_hidden")));
+  EXPECT_TRUE(matches(clip->forward(c, prompts(file), {2, true, false}).hidden,
+                      values_of(file, "out/penultimate_ln")));
+  const ClipOutput xl = clip->forward(c, prompts(file), {2, false, true});
   EXPECT_TRUE(matches(xl.hidden, values_of(file, "out/penultimate")));
   EXPECT_TRUE(matches(xl.pooled, values_of(file, "out/pooled")));
 }
@@ -190,7 +194,7 @@ TEST_F(GoldenClip, LoraGradients) {
   Tape tape;
   const Context recording = c.with_tape(tape);
   const ClipWant want{1, true, false};
-  const ClipOutput y = clip->forward(recording, ids(file), want);
+  const ClipOutput y = clip->forward(recording, prompts(file), want);
   EXPECT_TRUE(matches(y.hidden, values_of(golden, "out/last_hidden")));
   Tensor d = read_tensor(c, golden, "in/r");
   scale(c, d, d, 1.0F / static_cast<float>(d.numel()));
@@ -238,7 +242,8 @@ TEST_F(Golden, Vae) {
   const Tensor y = vae.decoder.forward(recording, z);
   EXPECT_TRUE(matches_nchw(c, y, file, "out/reconstruction"));
   Tensor loss = c.empty({2}, "loss"), dy = c.like(y, "dy"), dmoments = c.like(moments, "dm");
-  const std::vector<float> halves{0.5F, 0.5F};
+  Tensor halves = c.empty({2}, "weights");
+  fill(c, halves, 0.5F);
   regression_loss(c, loss, dy, y, picture("in/target"), halves, {});
   const float expected = values_of(file, "out/loss")[0];
   EXPECT_NEAR(loss.data<float>()[0] + loss.data<float>()[1], expected, kModelRelative * expected);

@@ -161,13 +161,14 @@ TEST_F(Gradients, ClipAllWeights) {
   clip.visit(all);
   ParamArena arena(c, all.params);
   start_from_initial(all);
-  Tensor ids(c.memory(), {2, 77}, DType::i32, Account::activations, "ids");
-  for (int i = 0; i < 154; ++i) ids.data<std::int32_t>()[i] = (i * 7) % 40;
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 154; ++i) ids.push_back((i * 7) % 40);
+  const ClipInput prompts = clip_input(c, ids, 77);
   const ClipWant want{1, true, false};
   check(arena, [&](bool backward) {
     Tape tape;
     const Context recording = backward ? c.with_tape(tape) : c;
-    const ClipOutput y = clip.forward(recording, ids, want);
+    const ClipOutput y = clip.forward(recording, prompts, want);
     Tensor r;
     const double loss = weigh(y.hidden, r);
     if (backward) clip.backward(recording, {tenth(r), {}}, want);

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "engine/core/error.h"
+#include "engine/core/transfer.h"
 #include "kernels/elementwise/elementwise.h"
 #include "tests/support/compare.h"
 
@@ -115,8 +116,13 @@ TEST(TrainingFactors, RoundTripThroughTheKernels) {
   for (const NoiseSchedule& schedule : {NoiseSchedule(), v_schedule(), v_schedule(true)}) {
     const TrainingFactors f = training_factors(schedule, {LossWeight::min_snr, 5}, timesteps);
     Tensor xt = c.like(x0, "x_t"), target = c.like(x0, "target");
-    mix_per_sample(c, xt, f.signal, x0, f.noise, eps);
-    mix_per_sample(c, target, f.target_x0, x0, f.target_eps, eps);
+    const auto factors = [&](const std::vector<float>& values) {
+      Tensor t = c.empty({static_cast<std::int64_t>(values.size())}, "factors");
+      set_floats(t, values);
+      return t;
+    };
+    mix_per_sample(c, xt, factors(f.signal), x0, factors(f.noise), eps);
+    mix_per_sample(c, target, factors(f.target_x0), x0, factors(f.target_eps), eps);
     std::vector<double> got_x0, got_eps;
     for (std::int64_t i = 0; i < x0.numel(); ++i) {
       const int t = timesteps[static_cast<std::size_t>(i / 60)];

@@ -1,5 +1,6 @@
 // Our models against outputs that other implementations recorded (openai/CLIP, CompVis' U-Net), where those
 // files are.
+#include "engine/core/transfer.h"
 #include "models/clip/clip_text.h"
 #include "models/names/names.h"
 #include "models/unet/unet.h"
@@ -36,7 +37,7 @@ TEST_F(Recorded, UNetOfCompVis) {
 
 TEST_F(Recorded, ClipInBothSpellings) {
   const SafetensorsFile expected(shared_data() / "reference/clip/expected_text.safetensors");
-  const Tensor ids = to_ids(c, read_tensor(c, expected, "input_ids"));
+  const ClipInput prompts = clip_input(c, ints_of(to_ids(c, read_tensor(c, expected, "input_ids"))), 77);
   for (const bool hf : {true, false}) {
     SCOPED_TRACE(hf ? "Hugging Face names" : "OpenAI names");
     const SafetensorsFile weights(shared_data() / "reference/clip" /
@@ -46,11 +47,11 @@ TEST_F(Recorded, ClipInBothSpellings) {
     config.activation = Gelu::quick;
     ClipText clip(config);
     load_weights(c, clip, weights, hf ? prefixed("") : open_clip_naming(""));
-    const auto last = clip.forward(c, ids, {1, true, false});
+    const auto last = clip.forward(c, prompts, {1, true, false});
     EXPECT_TRUE(matches(last.hidden, values_of(expected, "last_hidden_state")));
-    const auto skipped = clip.forward(c, ids, {2, true, false});
+    const auto skipped = clip.forward(c, prompts, {2, true, false});
     EXPECT_TRUE(matches(skipped.hidden, values_of(expected, "hidden_skip2_ln")));
-    const auto pooled = clip.forward(c, ids, {1, false, true});
+    const auto pooled = clip.forward(c, prompts, {1, false, true});
     EXPECT_TRUE(matches(pooled.pooled, values_of(expected, "text_embeds_unnormalised")));
   }
 }

@@ -4,8 +4,10 @@
 
 #include <filesystem>
 
-#include "engine/train/param_arena.h"
+#include "engine/train/train_state.h"
+#include "models/tasks/autoencoder_task.h"
 #include "models/tasks/diffusion_task.h"
+#include "tests/models/task_support.h"
 
 namespace rankine {
 namespace {
@@ -46,7 +48,7 @@ class TaskTest : public ::testing::Test {
     arena.zero_grad(c);
     c.step = 1;
     Step s;
-    s.loss = task->train_step(c, 1).loss;
+    s.loss = testing_support::step_loss(c, *task, 1);
     s.grad.assign(arena.grad().data<float>(), arena.grad().data<float>() + arena.numel());
     return s;
   }
@@ -117,7 +119,7 @@ TEST_F(TaskTest, AllWeightsOfASmallModelTrain) {
   ParamArena arena(c, task->params());
   task->init_params(c);
   arena.zero_grad(c);
-  EXPECT_TRUE(std::isfinite(task->train_step(c, 0).loss));
+  EXPECT_TRUE(std::isfinite(testing_support::step_loss(c, *task, 0)));
   std::size_t silent = 0;
   for (Param* p : task->params()) {
     const auto g = p->grad.span<float>();
@@ -163,7 +165,7 @@ TEST_F(TaskTest, AStepIsTheSameWhateverWasDecodedAhead) {
     std::vector<double> out;
     for (const std::int64_t step : steps) {
       c.step = static_cast<std::uint32_t>(step);
-      out.push_back(task->train_step(c, step).loss);
+      out.push_back(testing_support::step_loss(c, *task, step));
       if (step == 1) task->validate(c);
     }
     return out;
@@ -184,9 +186,31 @@ TEST_F(TaskTest, ABrokenPictureFailsItsOwnStep) {
   arena.zero_grad(c);
   const Sample& later = task->data().samples()[task->data().step(1)[0][0].sample];
   std::filesystem::resize_file(later.image, 100);
-  EXPECT_TRUE(std::isfinite(task->train_step(c, 0).loss));
-  EXPECT_THROW(task->train_step(c, 1), DataError);
-  EXPECT_TRUE(std::isfinite(task->train_step(c, 2).loss));
+  EXPECT_TRUE(std::isfinite(testing_support::step_loss(c, *task, 0)));
+  EXPECT_THROW(testing_support::step_loss(c, *task, 1), DataError);
+  EXPECT_TRUE(std::isfinite(testing_support::step_loss(c, *task, 2)));
+}
+
+// Everything between the uploads of a micro-batch and the end of the step stays on the device.
+TEST_F(TaskTest, AStepReadsTheDeviceOnce) {
+  const auto expect_one_read = [&](Task& task) {
+    TrainState state(c, task, {}, 0.9);
+    for (int i = 0; i < 2; ++i) {
+      const std::uint64_t before = runtime.memory().downloads();
+      const UpdateReport report = state.update(c, task, 1e-4, 1.0);
+      EXPECT_EQ(runtime.memory().downloads(), before + 1);
+      EXPECT_TRUE(std::isfinite(report.loss) && report.loss > 0);
+      EXPECT_FALSE(report.skipped);
+    }
+  };
+  expect_one_read(*make({"random_crop=true", "gradient_accumulation=2", "train_text_encoder=true"}));
+  const auto cached = make({"noise_offset=0.1", "lora_dropout=0.1"});
+  cached->fill_latent_cache(c, nullptr);
+  expect_one_read(*cached);
+  const config::RunConfig k =
+      parse_run_config(kRun, "test.yaml", {"task_type=autoencoder", "method=full", "batch_size=1"});
+  AutoencoderTask autoencoder(k, load_model(c, k, {}, {}), std::make_unique<ImageData>(k, 64, 8));
+  expect_one_read(autoencoder);
 }
 
 TEST_F(TaskTest, ThePlanIsTheStep) {
@@ -198,7 +222,8 @@ TEST_F(TaskTest, ThePlanIsTheStep) {
     ParamArena arena(ctx, task.params());
     task.init_params(ctx);
     rt.cost().clear();
-    task.plan_step(ctx, {3, {64, 64}});
+    Tensor loss = ctx.empty({1}, "loss");
+    task.plan_step(ctx, {3, {64, 64}}, loss);
     return std::pair(rt.memory().high_water(), rt.cost().flops());
   };
   EXPECT_EQ(peak(Device::cpu()), peak(Device::cpu().planned()));

@@ -13,6 +13,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "models/tasks/text_results.h"
 #include "models/tasks/text_task.h"
+#include "tests/models/task_support.h"
 #include "tests/support/compare.h"
 
 namespace rankine {
@@ -79,7 +80,7 @@ class TextTaskTest : public ::testing::Test {
       value.data<float>()[i] += 0.05F * static_cast<float>((i * 37 % 19) - 9) / 9.0F;
     arena.zero_grad(c);
     Step s;
-    s.loss = task.train_step(c, 0).loss;
+    s.loss = testing_support::step_loss(c, task, 0);
     const auto g = arena.grad().span<float>();
     s.gradient.assign(g.begin(), g.end());
     return s;
@@ -158,7 +159,7 @@ TEST_F(TextTaskTest, GradientIsTheDerivativeOfTheLoss) {
   for (std::int64_t i = 0; i < value.numel(); ++i)
     value.data<float>()[i] += 0.02F * static_cast<float>((i * 37 % 19) - 9);
   arena.zero_grad(c);
-  task.train_step(c, 0);
+  testing_support::step_loss(c, task, 0);
   // Along the gradient itself: d loss / d t = |g|².
   const std::vector<float> g(arena.grad().span<float>().begin(), arena.grad().span<float>().end());
   double square = 0;
@@ -168,12 +169,23 @@ TEST_F(TextTaskTest, GradientIsTheDerivativeOfTheLoss) {
     std::vector<float> kept(value.span<float>().begin(), value.span<float>().end());
     for (std::size_t i = 0; i < g.size(); ++i)
       value.data<float>()[i] = static_cast<float>(double(kept[i]) + t * double(g[i]));
-    const double loss = task.train_step(c, 0).loss;
+    const double loss = testing_support::step_loss(c, task, 0);
     std::copy(kept.begin(), kept.end(), value.data<float>());
     return loss;
   };
   const double slope = (loss_at(step) - loss_at(-step)) / (2 * step);
   EXPECT_NEAR(slope, square, 1e-2 * square);
+}
+
+TEST_F(TextTaskTest, AStepReadsTheDeviceOnce) {
+  const config::RunConfig k = config("batch_size: 4\ngradient_accumulation: 2\nlora_dropout: 0.1\n");
+  Runtime runtime(Device::cpu());
+  Context c(runtime);
+  TextTask task(k, load_decoder(c, k), data(k));
+  TrainState state(c, task, {}, 0);
+  const std::uint64_t before = runtime.memory().downloads();
+  EXPECT_TRUE(std::isfinite(state.update(c, task, 1e-3, 1.0).loss));
+  EXPECT_EQ(runtime.memory().downloads(), before + 1);
 }
 
 TEST_F(TextTaskTest, SameSeedSameBytesAlsoWhenStoppedBetween) {

@@ -6,6 +6,7 @@
 
 #include "io/formats/safetensors.h"
 #include "kernels/activation/activation.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/loss/loss.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/reduce/reduce.h"
@@ -48,15 +49,17 @@ ToyTask::Batch ToyTask::make_batch(Context& c, std::string_view what, float nois
   return batch;
 }
 
-double ToyTask::run(Context& c, const Batch& batch, float weight, bool train) {
+void ToyTask::run(Context& c, const Batch& batch, float weight, Tensor& loss, bool train) {
   const std::int64_t rows = options_.batch;
   Tensor h = c.empty({rows, options_.width}, "h"), a = c.like(h, "a");
-  Tensor pred = c.like(batch.y, "pred"), dpred = c.like(batch.y, "dpred"), loss = c.empty({rows}, "loss");
+  Tensor pred = c.like(batch.y, "pred"), dpred = c.like(batch.y, "dpred");
+  Tensor losses = c.empty({rows}, "losses"), weights = c.empty({rows}, "weights");
   linear_forward(c, h, batch.x, w1_.value, b1_.value);
   silu_forward(c, a, h);
   linear_forward(c, pred, a, w2_.value, b2_.value);
-  const std::vector<float> weights(static_cast<std::size_t>(rows), weight);
-  regression_loss(c, loss, dpred, pred, batch.y, weights, {});
+  fill(c, weights, weight * c.loss_scale);
+  regression_loss(c, losses, dpred, pred, batch.y, weights, {});
+  add_sum(c, loss, losses);
   if (train) {
     Tensor da = c.like(a, "da");
     linear_weight_grad(c, w2_.grad, dpred, a);
@@ -66,26 +69,28 @@ double ToyTask::run(Context& c, const Batch& batch, float weight, bool train) {
     linear_weight_grad(c, w1_.grad, da, batch.x);
     add_column_sums(c, b1_.grad, da);
   }
-  return sum(c, loss);
 }
 
-StepStats ToyTask::train_step(Context& c, std::int64_t step) {
+StepStats ToyTask::train_step(Context& c, std::int64_t step, Tensor& loss) {
   StepStats stats;
   stats.samples = options_.batch * options_.accumulation;
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
   const float weight = 1.0F / static_cast<float>(stats.samples);
   for (std::int64_t micro = 0; micro < options_.accumulation; ++micro) {
     c.first_sample = static_cast<std::uint32_t>(micro * options_.batch);
-    stats.loss += run(c, make_batch(c, "toy-batch", 0.05F), weight, true);
+    run(c, make_batch(c, "toy-batch", 0.05F), weight, loss, true);
   }
   if (options_.bad_gradient.count(step)) w1_.grad.data<float>()[3] = std::numeric_limits<float>::quiet_NaN();
-  if (options_.bad_loss.count(step)) stats.loss = std::numeric_limits<double>::infinity();
+  if (options_.bad_loss.count(step)) fill(c, loss, std::numeric_limits<float>::infinity());
   return stats;
 }
 
 std::optional<double> ToyTask::validate(Context& c) {
   stop().throw_if_set();
-  return run(c, make_batch(c, "toy-validation", 0), 1.0F / static_cast<float>(options_.batch), false);
+  Tensor loss = c.empty({1}, "loss");
+  fill(c, loss, 0);
+  run(c, make_batch(c, "toy-validation", 0), 1.0F / static_cast<float>(options_.batch), loss, false);
+  return static_cast<double>(loss.data<float>()[0]);
 }
 
 std::vector<fs::path> ToyTask::preview(Context& c, std::int64_t step, const fs::path& folder) {

@@ -26,7 +26,7 @@ class ToyTask final : public Task {
   void init_params(Context& c) override;
   std::int64_t steps_per_epoch() const override { return 10; }
   std::string unit() const override { return "img"; }
-  StepStats train_step(Context& c, std::int64_t step) override;
+  StepStats train_step(Context& c, std::int64_t step, Tensor& loss) override;
   std::optional<double> validate(Context& c) override;
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
                                              const std::filesystem::path& folder) override;
@@ -41,8 +41,8 @@ class ToyTask final : public Task {
     Tensor x, y;
   };
   Batch make_batch(Context& c, std::string_view what, float noise) const;
-  // Mean loss times `weight` of each sample; with gradients when `train`.
-  double run(Context& c, const Batch& batch, float weight, bool train);
+  // Adds the mean loss times `weight` of each sample; with gradients when `train`.
+  void run(Context& c, const Batch& batch, float weight, Tensor& loss, bool train);
 
   ToyOptions options_;
   Param w1_, b1_, w2_, b2_;

@@ -132,13 +132,14 @@ TEST_P(ElementwiseCuda, MixUsesTheFactorsOfEachSample) {
   for (const auto& [samples, space, channels] : {SampleShape{1, 1, 1}, {3, 5, 7}, {70, 1, 8}}) {
     for (const DType in : {type(), DType::f32}) {
       const Tensor x = random({samples, space, channels}, 1, 1.0F, in), z = random(x.shape(), 2, 1.0F, in);
-      std::vector<float> a, b;
+      Doubles left, right;
       for (std::int64_t n = 0; n < samples; ++n)
-        a.push_back(0.3F + float(n)), b.push_back(1.0F - 0.2F * float(n));
+        left.push_back(0.3 + double(n)), right.push_back(1 - 0.2 * double(n));
+      const Tensor a = to_device({samples}, left, DType::f32), b = to_device({samples}, right, DType::f32);
       Tensor y = garbage(x.shape());
       mix_per_sample(c(), y, a, x, b, z);
-      EXPECT_TRUE(close_to(y, ref::mix_per_sample(std::span<const float>(a), from_device(x),
-                                                  std::span<const float>(b), from_device(z))));
+      EXPECT_TRUE(
+          close_to(y, ref::mix_per_sample(from_device(a), from_device(x), from_device(b), from_device(z))));
     }
   }
 }
@@ -155,14 +156,15 @@ TEST_P(ElementwiseCuda, EmptyTensorsAreFine) {
          b = c().empty({0, 3}, "b", type());
   EXPECT_NO_THROW(fill(c(), y, 1.0F));
   EXPECT_NO_THROW(concat_channels(c(), y, a, b));
-  EXPECT_NO_THROW(mix_per_sample(c(), y, {}, y, {}, y));
+  const Tensor none = c().empty({0}, "none", DType::f32);
+  EXPECT_NO_THROW(mix_per_sample(c(), y, none, y, none, y));
 }
 
 TEST_P(ElementwiseCuda, WrongTensorsAreNamed) {
   const DType other_type = type() == DType::f16 ? DType::bf16 : DType::f16;
   Tensor y = garbage({2, 4}), other = garbage({2, 5}), mixed = garbage({2, 4}, other_type), none;
   Tensor ids = c().empty({2, 4}, "ids", DType::i32);
-  const std::vector<float> two(2);
+  const Tensor two = garbage({2}, DType::f32);
   expect_shape_error("fill", [&] { fill(c(), ids, 0); });
   expect_shape_error("scale", [&] { scale(c(), y, other, 1); });
   expect_shape_error("add", [&] { add(c(), y, y, mixed); });

@@ -14,12 +14,12 @@ constexpr Tolerance kLoss = kernel_tolerance(DType::f32);  // fp32 whatever the 
 struct LossShape {
   std::int64_t samples, pixels, channels;
 };
-// The last two: more samples than travel with one launch, more than one block per sample.
+// The last two: many samples, more than one block per sample.
 constexpr LossShape kShapes[] = {{1, 1, 1}, {3, 7, 1}, {2, 31, 3}, {66, 2, 1}, {1, 700, 4}};
 
-std::vector<float> weights(std::int64_t n) {
-  std::vector<float> w;
-  for (std::int64_t i = 0; i < n; ++i) w.push_back(0.25F + 0.5F * float(i % 5));
+Doubles weights(std::int64_t n) {
+  Doubles w;
+  for (std::int64_t i = 0; i < n; ++i) w.push_back(0.25 + 0.5 * double(i % 5));
   return w;
 }
 
@@ -35,22 +35,23 @@ TEST_P(LossCuda, RegressionMatchesTheReference) {
       const Tensor pred = random(shape, 1),
                    target = random(shape, 2, 1.0F, kind == Regression::mse ? DType::f32 : type());
       const Doubles p = from_device(pred), t = from_device(target);
-      const auto w = weights(samples);
+      const Doubles w = weights(samples);
+      const Tensor weight = to_device({samples}, w, DType::f32);
       Tensor loss = garbage({samples}, DType::f32), dpred = garbage(shape), none;
-      regression_loss(c(), loss, dpred, pred, target, w, spec);
+      regression_loss(c(), loss, dpred, pred, target, weight, spec);
       Doubles want(samples), dwant(p.size());
       const std::int64_t each = pixels * channels;
       for (std::int64_t i = 0; i < samples * each; ++i) {
-        const double d = p[i] - t[i], factor = double(w[i / each]) / double(each);
+        const double d = p[i] - t[i], factor = w[i / each] / double(each);
         want[i / each] += factor * ref::regression_term(d, kind, double(0.2F));
         dwant[i] = factor * ref::regression_slope(d, kind, double(0.2F));
       }
       EXPECT_TRUE(close(from_device(loss), want, kLoss));
       EXPECT_TRUE(close_to(dpred, dwant));
       Tensor again = garbage({samples}, DType::f32), in_place = to_device(shape, p);
-      regression_loss(c(), again, none, pred, target, w, spec);  // the value alone
+      regression_loss(c(), again, none, pred, target, weight, spec);  // the value alone
       EXPECT_EQ(bytes_from_device(again), bytes_from_device(loss));
-      regression_loss(c(), again, in_place, in_place, target, w, spec);
+      regression_loss(c(), again, in_place, in_place, target, weight, spec);
       EXPECT_EQ(bytes_from_device(in_place), bytes_from_device(dpred));
     }
   }
@@ -65,12 +66,13 @@ TEST_P(LossCuda, KlMatchesTheReferenceAndAddsItsGradient) {
     const Tensor moments = to_device(shape, m), before = random(shape, 2, 1e-2F);
     m = from_device(moments);
     Tensor loss = garbage({samples}, DType::f32), dmoments = to_device(shape, from_device(before));
-    const auto w = weights(samples);
-    kl_normal_loss(c(), loss, dmoments, moments, w);
+    const Doubles w = weights(samples);
+    const Tensor weight = to_device({samples}, w, DType::f32);
+    kl_normal_loss(c(), loss, dmoments, moments, weight);
     Doubles want(samples), dwant = from_device(before);
     for (std::int64_t i = 0; i < samples * pixels * channels; ++i) {
       const std::int64_t n = i / (pixels * channels), at = i / channels * 2 * channels + i % channels;
-      const double factor = double(w[n]) / double(pixels * channels);
+      const double factor = w[n] / double(pixels * channels);
       want[n] += factor * ref::kl_term(m[at], m[at + channels]);
       dwant[at] += factor * ref::kl_dmean(m[at]);
       dwant[at + channels] += factor * ref::kl_dlogvar(m[at + channels]);
@@ -109,12 +111,12 @@ TEST_P(LossCuda, PosteriorSampleMatchesTheReference) {
 TEST_P(LossCuda, PlanForecastsTheMemory) {
   for (const std::int64_t samples : {2, 70}) {
     expect_forecast([t = type(), samples](const Context& c) {
-      Tensor pred = c.empty({samples, 50}, "pred", t), loss = c.empty({samples}, "loss");
-      regression_loss(c, loss, pred, pred, pred, weights(samples), {});
+      Tensor pred = c.empty({samples, 50}, "pred", t), loss = c.empty({samples}, "loss", DType::f32);
+      regression_loss(c, loss, pred, pred, pred, c.like(loss, "weight"), {});
     });
     expect_forecast([t = type(), samples](const Context& c) {
-      Tensor moments = c.empty({samples, 6, 8}, "moments", t), loss = c.empty({samples}, "loss");
-      kl_normal_loss(c, loss, moments, moments, weights(samples));
+      Tensor moments = c.empty({samples, 6, 8}, "moments", t), loss = c.empty({samples}, "loss", DType::f32);
+      kl_normal_loss(c, loss, moments, moments, c.like(loss, "weight"));
     });
   }
 }
@@ -123,7 +125,7 @@ TEST_P(LossCuda, WrongTensorsAreNamed) {
   const DType other_type = type() == DType::f16 ? DType::bf16 : DType::f16;
   Tensor pred = garbage({2, 6}), mixed = garbage({2, 6}, other_type), loss = garbage({2}, DType::f32),
          half_loss = garbage({2}, DType::f16), z = garbage({2, 3}), odd = garbage({2, 5});
-  const std::vector<float> one(1), two(2);
+  const Tensor one = garbage({1}, DType::f32), two = garbage({2}, DType::f32);
   expect_shape_error("regression_loss", [&] { regression_loss(c(), loss, mixed, pred, pred, two, {}); });
   expect_shape_error("regression_loss", [&] { regression_loss(c(), loss, pred, pred, mixed, two, {}); });
   expect_shape_error("regression_loss", [&] { regression_loss(c(), half_loss, pred, pred, pred, two, {}); });

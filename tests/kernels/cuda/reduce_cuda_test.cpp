@@ -44,6 +44,17 @@ TEST_P(ReduceCuda, NotFiniteIsFoundAnywhere) {
   }
 }
 
+TEST_P(ReduceCuda, SumsAdd) {
+  for (const std::int64_t n : {1, 255, 257, 3001}) {
+    SCOPED_TRACE(n);
+    const Tensor x = random({n}, 1, 1.0F, DType::f32);
+    Tensor total = to_device({1}, {0.75}, DType::f32);
+    add_sum(c(), total, x);
+    EXPECT_FLOAT_EQ(static_cast<float>(from_device(total)[0]),
+                    static_cast<float>(ref::add_sum(0.75, from_device(x))));
+  }
+}
+
 TEST_P(ReduceCuda, ColumnSumsAdd) {
   for (const auto& [rows, cols] :
        {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {31, 33}, {257, 3}, {300, 40}, {5, 1032}}) {
@@ -75,6 +86,9 @@ TEST_P(ReduceCuda, NothingSumsToZero) {
   Tensor db = to_device({4}, {1, 2, 3, 4}, DType::f32);
   add_column_sums(c(), db, none);
   EXPECT_EQ(from_device(db), (Doubles{1, 2, 3, 4}));
+  Tensor total = db.flat(0, {1});
+  add_sum(c(), total, c().empty({0}, "none", DType::f32));
+  EXPECT_EQ(from_device(db), (Doubles{1, 2, 3, 4}));
 }
 
 TEST_P(ReduceCuda, WrongTensorsAreNamed) {
@@ -82,6 +96,8 @@ TEST_P(ReduceCuda, WrongTensorsAreNamed) {
   expect_shape_error("sum", [&] { sum(c(), ids); });
   expect_shape_error("dot", [&] { rankine::dot(c(), x, other); });
   expect_shape_error("add_column_sums", [&] { add_column_sums(c(), x, x); });
+  Tensor total = garbage({1}, DType::f32);
+  expect_shape_error("add_sum", [&] { add_sum(c(), total, ids); });
 }
 
 }  // namespace
