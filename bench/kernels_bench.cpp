@@ -1,264 +1,186 @@
 #include "bench/kernels_bench.h"
 
-#include <cstdio>
-#include <cstring>
-#include <functional>
-#include <nlohmann/json.hpp>
-#include <vector>
+#include <algorithm>
+#include <charconv>
+#include <map>
 
-#include "bench/roofline.h"
-#include "engine/core/block_formats.h"
-#include "kernels/attention/attention.h"
-#include "kernels/conv/conv.h"
-#include "kernels/lowrank/lowrank.h"
-#include "kernels/matmul/matmul.h"
+#include "bench/kernels_print.h"
+#include "engine/core/cuda_device.h"
 
 namespace rankine::bench {
 namespace {
 
-struct ConvLayer {
-  std::int64_t in, out, edge;  // edge of the input map at 512 pixels
-  int count;                   // times it occurs in the U-Net
-  int stride = 1;
-};
-// The 3x3 convolutions of the Stable Diffusion 1.5 U-Net.
-constexpr ConvLayer kConvs[] = {{4, 320, 64, 1},      {320, 320, 64, 7},    {640, 320, 64, 2},
-                                {960, 320, 64, 1},    {640, 640, 64, 1},    {320, 4, 64, 1},
-                                {320, 640, 32, 1},    {640, 640, 32, 6},    {960, 640, 32, 1},
-                                {1280, 640, 32, 1},   {1920, 640, 32, 1},   {1280, 1280, 32, 1},
-                                {640, 1280, 16, 1},   {1280, 1280, 16, 7},  {2560, 1280, 16, 2},
-                                {1920, 1280, 16, 1},  {1280, 1280, 8, 12},  {2560, 1280, 8, 3},
-                                {320, 320, 64, 1, 2}, {640, 640, 32, 1, 2}, {1280, 1280, 16, 1, 2}};
+constexpr int kMostSets = 48;
+constexpr double kBeyondCache = 3;  // operands in turn are that many caches
+constexpr std::size_t kQuickMemory = std::size_t{192} << 20;
 
-struct LinearLayer {
-  std::int64_t in, out, edge;  // edge 0: the 77 tokens of the text
-  int count;
-};
-// Its linear layers (attention projections, gated MLP) and pointwise convolutions.
-constexpr LinearLayer kLinears[] = {
-    {320, 320, 64, 40},  {320, 2560, 64, 5},   {1280, 320, 64, 5},   {640, 640, 32, 40},  {640, 5120, 32, 5},
-    {2560, 640, 32, 5},  {1280, 1280, 16, 40}, {1280, 10240, 16, 5}, {5120, 1280, 16, 5}, {1280, 1280, 8, 8},
-    {1280, 10240, 8, 1}, {5120, 1280, 8, 1},   {768, 320, 0, 10},    {768, 640, 0, 10},   {768, 1280, 0, 12}};
+DType type_named(const std::string& name) {
+  require<ConfigError>(name == "fp16" || name == "bf16", "--type: expected fp16 or bf16, got ", name);
+  return name == "fp16" ? DType::f16 : DType::bf16;
+}
 
-struct AttentionLayer {
-  std::int64_t queries, keys, width;
-  int heads, kv_heads;
+// What one call costs and how much memory its operands take, by the same program on a plan device.
+struct Forecast {
+  Cost cost;
+  std::size_t set_bytes = 0, own_bytes = 0, peak = 0;
 };
-// Causal self-attention of 7B language models in training, and one token against a cache. Not of the U-Net:
-// count 0.
-constexpr AttentionLayer kAttentions[] = {{512, 512, 128, 32, 32},
-                                          {2048, 2048, 128, 32, 32},
-                                          {2048, 2048, 128, 32, 8},
-                                          {1, 2048, 128, 32, 32},
-                                          {1, 2048, 128, 32, 8}};
-// Frozen linear layers of a 7B language model, by what their weight is stored as: a training step's 256
-// tokens, and generating one token, which is bound by reading the weight.
-constexpr LinearLayer kFrozen[] = {{4096, 4096, 0, 0}, {4096, 11008, 0, 0}};
-constexpr DType kFrozenTypes[] = {DType::f32,  DType::f16,  DType::q4_0, DType::q8_0,
-                                  DType::q4_k, DType::q6_k, DType::nf4,  DType::nf4_dq};
-constexpr std::int64_t kFrozenRows[] = {256, 1};
-
-// A step passes over far more weights than any cache holds, so each call gets the next of several copies.
-class ColdWeights {
- public:
-  static constexpr std::size_t kBytes = std::size_t{128} << 20;
-  ColdWeights(const Context& c, Shape shape, std::uint32_t id, DType type = DType::f16) {
-    std::size_t bytes = 0;
-    do {
-      Tensor& w = copies_.emplace_back(c.empty(shape, "weight", type));
-      if (copies_.size() == 1)
-        fill(w, id);
-      else
-        std::memcpy(w.raw(), copies_[0].raw(), w.bytes());
-      bytes += w.bytes();
-    } while (bytes < kBytes && copies_.size() < 64);
+Forecast forecast(const KernelCase& k, const Runtime& real, int rank) {
+  Runtime plan(real.device().planned(), Memory::kUnlimited, 1, real.activations());
+  Forecast f;
+  {
+    Operands operands(Context(plan), rank);
+    Call call = k.operation->make(operands, k.n);
+    plan.cost().clear();
+    call();
+    f = {{plan.cost().flops(), plan.cost().bytes()}, operands.bytes(), operands.own_bytes(), 0};
   }
-  const Tensor& next() { return copies_[at_++ % copies_.size()]; }
-
- private:
-  static void fill(Tensor& w, std::uint32_t id) {
-    HostRandom numbers({1, purpose("weight"), 0, id});
-    const auto next = [&numbers] { return numbers.uniform() - 0.5F; };
-    if (w.dtype() == DType::f32) {
-      for (float& v : w.span<float>()) v = next();
-    } else if (w.dtype() == DType::f16) {
-      for (Half& v : w.span<Half>()) v = to_half(next());
-    } else if (can_encode(w.dtype())) {
-      std::vector<float> values(static_cast<std::size_t>(w.numel()));
-      for (float& v : values) v = next();
-      encode_blocks(w.dtype(), values, static_cast<std::byte*>(w.raw()));
-    } else {
-      std::memset(w.raw(), 0x2A, w.bytes());  // time does not depend on the codes; 0x2A2A is a normal half
-    }
-  }
-
-  std::vector<Tensor> copies_;
-  std::size_t at_ = 0;
-};
-
-struct Line {
-  std::string kernel, shape;
-  int count;
-  double flops, bytes, seconds;
-};
+  f.peak = plan.memory().high_water();
+  return f;
+}
 
 class Bench {
  public:
-  explicit Bench(const KernelsOptions& options)
-      : options_(options), runtime_(Device::cpu(), Memory::kUnlimited, options.threads), c_(runtime_) {}
+  explicit Bench(const KernelsOptions& o)
+      : options_(o),
+        device_(bench_device(o.device)),
+        runtime_(device_, o.quick ? kQuickMemory : Memory::kUnlimited, o.threads,
+                 device_.is_cuda() ? type_named(o.type) : DType::f32),
+        c_(runtime_) {}
 
-  ThreadPool& pool() { return runtime_.pool(); }
-
-  void conv(const ConvLayer& l) {
-    const std::int64_t edge = std::max<std::int64_t>(1, l.edge * options_.pixels / 512);
-    const Window window{3, l.stride, 1, 1};
-    const std::string shape = join(edge, "x", edge, " ", l.in, "->", l.out, l.stride > 1 ? " /2" : "");
-    if (!wanted_any({"conv2d_forward", "conv2d_adjoint"}, shape)) return;
-    const Tensor x = random({options_.batch, edge, edge, l.in});
-    Tensor y = random(conv2d_out_shape(x.shape(), l.out, window)), dx = random(x.shape());
-    ColdWeights w(c_, {l.out, 3, 3, l.in}, id_++);
-    time("conv2d_forward", shape, l.count, [&] { conv2d_forward(c_, y, x, w.next(), {}, window); });
-    time("conv2d_adjoint", shape, l.count,
-         [&] { conv2d_adjoint(c_, dx, y, w.next(), window, Write::overwrite); });
+  KernelsResult run() {
+    CeilingSizes sizes;
+    if (!device_.is_cuda()) sizes = {2048, std::size_t{256} << 20, 0, 1.0};
+    if (options_.quick) sizes = {64, std::size_t{1} << 20, 2, 0};
+    KernelsResult result{measure_ceilings(c_, sizes), {}};
+    ceilings_ = &result.ceilings;
+    for (const KernelCase& k : kernel_cases(filter())) result.lines.push_back(measure(k));
+    return result;
   }
-
-  void linear(const LinearLayer& l) {
-    const std::int64_t edge = std::max<std::int64_t>(1, l.edge * options_.pixels / 512);
-    const std::int64_t rows = options_.batch * (l.edge == 0 ? 77 : edge * edge);
-    const std::string shape = join(rows, " ", l.in, "->", l.out);
-    if (!wanted_any({"lowrank_linear_forward", "lowrank_linear_adjoint", "lowrank_middle",
-                     "lowrank_up_backward", "lowrank_down_grad"},
-                    shape)) {
-      return;
-    }
-    const Tensor x = random({rows, l.in}), down = random({options_.rank, l.in}),
-                 up = random({l.out, options_.rank});
-    Tensor y = random({rows, l.out}), dx = random({rows, l.in}), dup = random(up.shape()),
-           ddown = random(down.shape());
-    Tensor s = random({rows, options_.rank}), ds = random({rows, options_.rank});
-    ColdWeights w(c_, {l.out, l.in}, id_++);
-    const LowRankTerm forward{s, 0, up, 1}, backward{ds, 0, down, 1};
-    time("lowrank_linear_forward", shape, l.count, [&] {
-      lowrank_linear_forward(c_, y, x, w.next(), {}, {&forward, 1});
-    });
-    time("lowrank_linear_adjoint", shape, l.count, [&] {
-      lowrank_linear_adjoint(c_, dx, y, w.next(), {&backward, 1}, Write::overwrite);
-    });
-    time("lowrank_middle", shape, l.count, [&] { lowrank_middle(c_, s, x, down); });
-    time("lowrank_up_backward", shape, l.count, [&] { lowrank_up_backward(c_, {ds, dup}, y, forward); });
-    time("lowrank_down_grad", shape, l.count, [&] { lowrank_down_grad(c_, ddown, ds, x); });
-  }
-
-  void attention(const AttentionLayer& l) {
-    const std::string shape = join(l.queries, "x", l.keys, " ", l.heads, "/", l.kv_heads, "x", l.width);
-    if (!wanted_any({"attention_forward", "attention_backward"}, shape)) return;
-    const Tensor q = random({1, l.queries, l.heads * l.width}), k = random({1, l.keys, l.kv_heads * l.width}),
-                 v = random(k.shape()), d_o = random(q.shape());
-    Tensor o = random(q.shape()), lse = random({1, l.heads, l.queries}), dq = random(q.shape()),
-           dk = random(k.shape()), dv = random(k.shape());
-    const AttentionSpec spec{l.heads, l.kv_heads, true};
-    attention_forward(c_, o, lse, q, k, v, spec);
-    time("attention_forward", shape, 0, [&] { attention_forward(c_, o, lse, q, k, v, spec); });
-    if (l.queries == 1) return;
-    time("attention_backward", shape, 0, [&] {
-      attention_backward(c_, {dq, dk, dv}, d_o, {q, k, v, o, lse}, spec);
-    });
-  }
-
-  void frozen(const LinearLayer& l, DType type, std::int64_t rows) {
-    const std::string shape = join(rows, " ", l.in, "->", l.out, " ", name_of(type));
-    if (!wanted_any({"linear_forward", "linear_adjoint"}, shape)) return;
-    ColdWeights w(c_, {l.out, l.in}, id_++, type);
-    const Tensor x = random({rows, l.in});
-    Tensor y = random({rows, l.out}), dx = random({rows, l.in});
-    time("linear_forward", shape, l.count, [&] { linear_forward(c_, y, x, w.next(), {}); });
-    if (rows == 1) return;  // generating text has no backward
-    time("linear_adjoint", shape, l.count, [&] { linear_adjoint(c_, dx, y, w.next(), Write::overwrite); });
-  }
-
-  const std::vector<Line>& lines() const { return lines_; }
 
  private:
-  bool wanted(const std::string& name) const { return name.find(options_.filter) != std::string::npos; }
-
-  bool wanted_any(std::initializer_list<const char*> kernels, const std::string& shape) const {
-    for (const char* kernel : kernels) {
-      if (wanted(join(kernel, " ", shape))) return true;
+  CaseFilter filter() const {
+    CaseFilter f{options_.filter, options_.models, options_.batch, device_.is_cuda(), options_.quick};
+    if (!device_.is_cuda() && !options_.quick) {  // a language model's step is minutes of a few cores
+      if (f.models.empty()) f.models = {"sd15"};
+      if (f.batch == 0) f.batch = 1;
     }
-    return false;
+    return f;
   }
 
-  Tensor random(Shape shape) {
-    Tensor t = c_.empty(shape, "bench");
-    HostRandom numbers({1, purpose("bench"), 0, id_++});
-    for (float& v : t.span<float>()) v = numbers.uniform() - 0.5F;
-    return t;
+  std::size_t memory() const {
+    if constexpr (build::cuda) {
+      if (device_.is_cuda() && !options_.quick) return card_memory_;
+    }
+    return options_.quick ? kQuickMemory : kHostMemory;
   }
 
-  void time(const std::string& kernel, const std::string& shape, int count, const std::function<void()>& f) {
-    if (!wanted(kernel + " " + shape)) return;
-    runtime_.cost().clear();
-    f();
-    const double flops = runtime_.cost().flops(), bytes = runtime_.cost().bytes();
-    lines_.push_back({kernel, shape, count, flops, bytes, best_seconds(f, options_.seconds)});
+  // Sets in turn that no cache holds. Sharing, further sets add their weights alone.
+  int sets_of(const Forecast& f, Sharing sharing) const {
+    if (options_.quick) return 1;
+    const std::size_t further = sharing == Sharing::activations ? f.own_bytes : f.set_bytes;
+    if (further == 0) return 1;
+    const double wanted = kBeyondCache * double(ceilings_->cache_bytes) / double(further);
+    const double room = double(memory() - std::min(memory(), f.peak)) / 1.2 / double(further);
+    return std::clamp(static_cast<int>(std::min(wanted, room)) + 1, 1, kMostSets);
   }
 
+  KernelLine measure(const KernelCase& k) {
+    const Forecast f = forecast(k, runtime_, options_.rank);
+    const Bound bound = bound_of(f.cost, *ceilings_);
+    const Sharing sharing = bound.by_bytes ? Sharing::nothing : Sharing::activations;
+    const int sets = sets_of(f, sharing);
+    KernelLine line{k, f.cost, {}, bound, sets, sharing};
+    if (f.peak > memory()) {
+      line.skipped = join("needs ", human_bytes(double(f.peak)));
+      return line;
+    }
+    std::vector<Operands> operands;
+    operands.reserve(static_cast<std::size_t>(sets));
+    std::vector<Call> calls;
+    operands.emplace_back(c_, options_.rank);
+    calls.push_back(k.operation->make(operands[0], k.n));
+    for (int i = 1; i < sets; ++i) {
+      operands.emplace_back(operands[0], sharing, static_cast<std::uint32_t>(i));
+      calls.push_back(k.operation->make(operands.back(), k.n));
+    }
+    line.time = time_calls(c_, calls, options_.seconds);
+    return line;
+  }
+
+  static constexpr std::size_t kHostMemory = std::size_t{4} << 30;
   KernelsOptions options_;
+  Device device_;
+  std::size_t card_memory_ = free_before(device_);
   Runtime runtime_;
   Context c_;
-  std::uint32_t id_ = 0;
-  std::vector<Line> lines_;
+  const Ceilings* ceilings_ = nullptr;
+
+  static std::size_t free_before(Device device) {
+    if constexpr (build::cuda) {
+      if (device.is_cuda()) return cuda::free_memory(device) / 10 * 8;
+    }
+    return 0;
+  }
 };
-
-void print_table(const std::vector<Line>& lines, const SgemmRate& rate, int threads) {
-  std::printf("sgemm 2048, %d threads: own %.1f, CBLAS %.1f GFLOP/s; shares are of the better one\n\n",
-              threads, rate.own * 1e-9, rate.blas * 1e-9);
-  std::printf("%-24s %-22s %5s %10s %9s %6s %6s\n", "kernel", "shape", "count", "us", "GFLOP/s", "share",
-              "GB/s");
-  double flops = 0, seconds = 0;
-  for (const Line& l : lines) {
-    std::printf("%-24s %-22s %5d %10.1f %9.1f %6.2f %6.1f\n", l.kernel.c_str(), l.shape.c_str(), l.count,
-                l.seconds * 1e6, l.flops / l.seconds * 1e-9, l.flops / l.seconds / rate.best(),
-                l.bytes / l.seconds * 1e-9);
-    flops += l.count * l.flops;
-    seconds += l.count * l.seconds;
-  }
-  if (seconds > 0) {
-    std::printf("%-24s %-22s %5s %10.1f %9.1f %6.2f\n", "all, times count", "", "", seconds * 1e6,
-                flops / seconds * 1e-9, flops / seconds / rate.best());
-  }
-}
-
-void print_json(const std::vector<Line>& lines, const SgemmRate& rate, int threads) {
-  nlohmann::json doc{{"threads", threads}, {"sgemm_own", rate.own}, {"sgemm_blas", rate.blas}};
-  doc["kernels"] = nlohmann::json::array();
-  for (const Line& l : lines) {
-    doc["kernels"].push_back({{"kernel", l.kernel},
-                              {"shape", l.shape},
-                              {"count", l.count},
-                              {"flops", l.flops},
-                              {"bytes", l.bytes},
-                              {"seconds", l.seconds},
-                              {"share", l.flops / l.seconds / rate.best()}});
-  }
-  std::printf("%s\n", doc.dump(2).c_str());
-}
 
 }  // namespace
 
-int run_kernels(const KernelsOptions& options) {
-  Bench bench(options);
-  const SgemmRate rate = measure_sgemm_rate(bench.pool());
-  for (const ConvLayer& l : kConvs) bench.conv(l);
-  for (const LinearLayer& l : kLinears) bench.linear(l);
-  for (const AttentionLayer& l : kAttentions) bench.attention(l);
-  for (const LinearLayer& l : kFrozen) {
-    for (const std::int64_t rows : kFrozenRows) {
-      for (const DType type : kFrozenTypes) bench.frozen(l, type, rows);
-    }
+Device bench_device(const std::string& name) {
+  if (name == "cpu") return Device::cpu();
+  int index = 0;
+  if (name != "cuda") {
+    require<ConfigError>(name.starts_with("cuda:"), "--device: expected cpu, cuda or cuda:N, got ", name);
+    const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), index);
+    require<ConfigError>(error == std::errc() && end == name.data() + name.size() && index >= 0,
+                         "--device: expected cpu, cuda or cuda:N, got ", name);
   }
-  const auto print = options.json ? print_json : print_table;
-  print(bench.lines(), rate, bench.pool().size());
+  if constexpr (build::cuda) {
+    const int count = rankine::cuda::device_count();
+    require<ConfigError>(index < count, "--device: no CUDA device ", index, ": this machine has ", count);
+    return Device::cuda(index);
+  }
+  throw ConfigError("--device: this build has no CUDA kernels; configure with -DRANKINE_CUDA=ON");
+}
+
+KernelsResult measure_kernels(const KernelsOptions& options) { return Bench(options).run(); }
+
+std::vector<AdapterCost> adapter_costs(const std::vector<KernelLine>& lines) {
+  struct Sums {
+    double frozen[2] = {0, 0}, adapted[2] = {0, 0};  // forward, backward
+  };
+  std::vector<std::string> order;
+  std::map<std::string, Sums> sums;
+  for (const KernelLine& l : lines) {
+    if (l.what.operation->family != Family::linear || l.time.seconds <= 0) continue;
+    const std::string model = join(l.what.model, " b", l.what.batch);
+    if (!sums.contains(model)) order.push_back(model);
+    Sums& s = sums[model];
+    const std::string_view op = l.what.operation->name;
+    const double readers = double(std::max<std::int64_t>(1, l.what.n[3]));  // of one x share a middle
+    const double seconds = l.time.seconds * l.what.count;
+    if (op == "linear_forward") s.frozen[0] += seconds;
+    if (op == "linear_adjoint") s.frozen[1] += seconds;
+    if (op == "lowrank_linear_forward") s.adapted[0] += seconds;
+    if (op == "lowrank_linear_adjoint" || op == "lowrank_up_backward") s.adapted[1] += seconds;
+    if (op == "lowrank_middle") s.adapted[0] += seconds / readers;
+    if (op == "lowrank_down_grad") s.adapted[1] += seconds / readers;
+  }
+  std::vector<AdapterCost> costs;
+  for (const std::string& model : order) {
+    const Sums& s = sums[model];
+    if (s.frozen[0] <= 0 || s.frozen[1] <= 0 || s.adapted[0] <= 0 || s.adapted[1] <= 0) continue;
+    costs.push_back(
+        {model, s.adapted[0] / s.frozen[0], (s.adapted[0] + s.adapted[1]) / (s.frozen[0] + s.frozen[1])});
+  }
+  return costs;
+}
+
+int run_kernels(const KernelsOptions& options) {
+  const KernelsResult result = measure_kernels(options);
+  if (options.json)
+    print_json(options, result);
+  else
+    print_table(options, result);
   return 0;
 }
 

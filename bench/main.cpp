@@ -14,15 +14,19 @@ int main(int argc, char** argv) {
 
   KernelsOptions kernels;
   CLI::App* k = app.add_subcommand("kernels",
-                                   "Each product of a Stable Diffusion 1.5 LoRA step, fp16-stored weights; "
-                                   "frozen weights of a 7B model, stored as fp32 to 4 bits");
+                                   "Every operation at the shapes of published models, as a share of "
+                                   "what the device can do, measured in the same run");
+  k->add_option("--device", kernels.device, "cpu, cuda or cuda:N")->capture_default_str();
+  k->add_option("--model", kernels.models,
+                "sd15, sdxl, llama7b, llama1b, chatglm3, short, generate; all on CUDA, sd15 on a CPU")
+      ->delimiter(',');
+  k->add_option("--batch", kernels.batch, "Pictures: 1 or 4; 0 is both on CUDA, 1 on a CPU")
+      ->check(CLI::NonNegativeNumber);
   k->add_option("--filter", kernels.filter, "Only cases whose name contains this");
+  k->add_option("--type", kernels.type, "Activations on CUDA: fp16, bf16")->capture_default_str();
+  k->add_flag("--quick", kernels.quick, "Tiny sizes, few calls: shows that everything runs");
   k->add_flag("--json", kernels.json, "Print one JSON document");
   k->add_option("--threads", kernels.threads, "Threads; 0 is one per core")->check(CLI::NonNegativeNumber);
-  k->add_option("--pixels", kernels.pixels, "Edge of the picture")
-      ->check(CLI::Range(64, 2048))
-      ->capture_default_str();
-  k->add_option("--batch", kernels.batch, "Pictures")->check(CLI::PositiveNumber)->capture_default_str();
   k->add_option("--rank", kernels.rank, "Rank of the adapters")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -35,8 +35,8 @@ void use_one_blas_thread() {
 
 }  // namespace
 
-SgemmRate measure_sgemm_rate(ThreadPool& pool) {
-  constexpr std::int64_t n = 2048;
+SgemmRate measure_sgemm_rate(ThreadPool& pool, std::int64_t edge, double seconds) {
+  const std::int64_t n = edge;
   Runtime runtime(Device::cpu(), Memory::kUnlimited, 1);
   const Context c(runtime);
   Tensor x[3] = {c.empty({n, n}, "a"), c.empty({n, n}, "b"), c.empty({n, n}, "c")};
@@ -47,23 +47,24 @@ SgemmRate measure_sgemm_rate(ThreadPool& pool) {
   }
   const float *a = x[0].data<float>(), *b = x[1].data<float>();
   float* y = x[2].data<float>();
-  const double flops = 2.0 * n * n * n;
+  const double flops = 2.0 * double(n) * double(n) * double(n);
 
   const cpu::Term term{{cpu::Gather::plain(a, n, n, n)}, cpu::Right::by_row(DType::f32, b, n), n};
   const double own = best_seconds(
       [&] {
         cpu::gemm(pool, {n, n, {&term, 1}, {y, n}}, scratch.data<float>());
       },
-      1.0);
+      seconds);
   use_one_blas_thread();
+  const int columns = static_cast<int>(n);
   const double blas = best_seconds(
       [&] {
         pool.parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
-          cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(end - begin), n, n, 1,
-                      a + begin * n, n, b, n, 0, y + begin * n, n);
+          cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(end - begin), columns,
+                      columns, 1, a + begin * n, columns, b, columns, 0, y + begin * n, columns);
         });
       },
-      1.0);
+      seconds);
   return {flops / own, flops / blas};
 }
 
