@@ -1,8 +1,24 @@
 #include "engine/core/step_graph.h"
 
+#include <array>
+
 #include "engine/core/cuda_device.h"
+#include "engine/core/transfer.h"
 
 namespace rankine {
+
+void refill([[maybe_unused]] const Context& c, const std::vector<Tensor*>& to,
+            const std::vector<Tensor*>& from) {
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    if (!from[i]->defined() || c.planning()) continue;
+    if constexpr (build::cuda)
+      cuda::copy_bytes(c.cuda_stream(), to[i]->raw(), from[i]->raw(), from[i]->bytes());
+  }
+}
+
+void set_live_step(const Context& c, Tensor& live) {
+  set_ints(live, std::array{static_cast<std::int32_t>(c.step), static_cast<std::int32_t>(c.first_sample)});
+}
 
 void StepGraph::run(const Context& c, const std::function<void()>& work) {
   if (!c.device().is_cuda()) return work();

@@ -17,8 +17,8 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/core/context.h"
 
@@ -41,47 +41,80 @@ class StepGraph {
   std::int64_t recorded_ = 0, launched_ = 0;
 };
 
-// Graphs with the inputs that they read, by key; the one unused for longest goes when there are too many.
-// The key names all that decides what is launched: shapes, and switches that are not in them.
+// For StepGraphs: the contents of `from` into tensors of the same shapes; step and first sample into `live`.
+void refill(const Context& c, const std::vector<Tensor*>& to, const std::vector<Tensor*>& from);
+void set_live_step(const Context& c, Tensor& live);
+
+// One StepGraph per shape of the inputs, each with inputs of its own that every run is given the contents of;
+// the graph unused for longest goes when there are too many. `Inputs` has tensors(), which lists its Tensors
+// as std::vector<Tensor*>, undefined ones included.
 template <class Inputs>
 class StepGraphs {
  public:
   static constexpr std::size_t kMost = 32;
 
-  struct Entry {
-    Inputs inputs;
-    StepGraph graph;
-  };
+  // work(c, inputs) launches what depends on nothing but the shapes of inputs and the settings of `c`; step
+  // and first_sample of the context that it gets are read on the device. With `recordable` false, and on a
+  // CPU, it is called with what was given.
+  template <class Work>
+  void run(const Context& c, Inputs inputs, bool recordable, const Work& work) {
+    if (!c.device().is_cuda() || !recordable) return work(c, std::as_const(inputs));
+    Entry& entry = at(c, inputs);
+    set_live_step(c, entry.live);
+    entry.graph.run(c, [&] { work(c.with_live_step(entry.live), std::as_const(entry.inputs)); });
+  }
 
-  // The entry of `key`; make() gives the inputs of a new one.
-  template <class Make>
-  Entry& at(const std::string& key, const Make& make) {
-    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-      if (it->first != key) continue;
-      entries_.splice(entries_.begin(), entries_, it);
-      return *entries_.front().second;
-    }
-    if (entries_.size() == kMost) entries_.pop_back();
-    entries_.emplace_front(key, std::unique_ptr<Entry>(new Entry{make(), {}}));
-    return *entries_.front().second;
+  // What happened so far, graphs that are gone included.
+  std::int64_t recorded() const {
+    return sum([](const StepGraph& g) { return g.recorded(); }) + gone_.recorded;
   }
-  // fill(inputs), then work(inputs), which is recorded and launched as StepGraph does it. On a CPU inputs are
-  // made for the call, by make().
-  template <class Make, class Fill, class Work>
-  void run(const Context& c, const std::string& key, const Make& make, const Fill& fill, const Work& work) {
-    if (!c.device().is_cuda()) {
-      Inputs inputs = make();
-      fill(inputs);
-      return work(inputs);
-    }
-    Entry& entry = at(key, make);
-    fill(entry.inputs);
-    entry.graph.run(c, [&] { work(entry.inputs); });
+  std::int64_t launched() const {
+    return sum([](const StepGraph& g) { return g.launched(); }) + gone_.launched;
   }
-  std::size_t size() const { return entries_.size(); }
 
  private:
-  std::list<std::pair<std::string, std::unique_ptr<Entry>>> entries_;
+  struct Entry {
+    std::vector<Shape> shapes;
+    Inputs inputs;
+    Tensor live;
+    StepGraph graph;
+  };
+  struct Counts {
+    std::int64_t recorded = 0, launched = 0;
+  };
+
+  static std::vector<Shape> shapes_of(Inputs& inputs) {
+    std::vector<Shape> shapes;
+    for (const Tensor* t : inputs.tensors()) shapes.push_back(t->defined() ? t->shape() : Shape{0});
+    return shapes;
+  }
+  // The entry of these shapes, with the contents of `inputs`, in front.
+  Entry& at(const Context& c, Inputs& inputs) {
+    const std::vector<Shape> shapes = shapes_of(inputs);
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+      if (it->shapes != shapes) continue;
+      entries_.splice(entries_.begin(), entries_, it);
+      refill(c, entries_.front().inputs.tensors(), inputs.tensors());
+      return entries_.front();
+    }
+    if (entries_.size() == kMost) {
+      gone_.recorded += entries_.back().graph.recorded();
+      gone_.launched += entries_.back().graph.launched();
+      entries_.pop_back();
+    }
+    Tensor live(c.memory(), {2}, DType::i32, Account::data, "step and first sample");
+    entries_.push_front({shapes, std::move(inputs), std::move(live), {}});
+    return entries_.front();
+  }
+  template <class Count>
+  std::int64_t sum(const Count& count) const {
+    std::int64_t all = 0;
+    for (const Entry& e : entries_) all += count(e.graph);
+    return all;
+  }
+
+  std::list<Entry> entries_;
+  Counts gone_;
 };
 
 }  // namespace rankine

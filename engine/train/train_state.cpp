@@ -74,7 +74,9 @@ void TrainState::begin(Context& c, double learning_rate, double max_grad_norm) {
 void TrainState::apply(Context& c) {
   c.training = false;
   c.loss_scale = 1;
+  c.phase("update");
   optimizer_->step(c, arena_, step_, loss_, ema());
+  c.phase("");
 }
 
 // What the device decided (found_inf), counted here as well.

@@ -124,7 +124,8 @@ StepStats AutoencoderTask::train_step(Context& c, std::int64_t step, Tensor& los
   std::uint32_t first = 0;
   for (const MicroBatch& batch : micro) {
     local.first_sample = first;
-    compute(local, prepare(local, batch, 1.0F / static_cast<float>(stats.samples)), loss);
+    graphs_.run(local, prepare(local, batch, 1.0F / static_cast<float>(stats.samples)), true,
+                [&](const Context& one, const Inputs& in) { compute(one, in, loss); });
     first += static_cast<std::uint32_t>(batch.size());
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());

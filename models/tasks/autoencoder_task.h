@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "engine/core/step_graph.h"
 #include "engine/train/task.h"
 #include "models/tasks/image_data.h"
 #include "models/tasks/model_setup.h"
@@ -35,6 +36,7 @@ class AutoencoderTask final : public Task {
   struct Inputs {
     Tensor pictures;           // (N, h, w, 3) in [-1, 1]
     Tensor weight, kl_weight;  // (N) fp32: of each sample in the step's loss, times the loss scale
+    std::vector<Tensor*> tensors() { return {&pictures, &weight, &kl_weight}; }
   };
   Tensor pictures_of(const Context& c, const MicroBatch& batch);
   Inputs prepare(const Context& c, const MicroBatch& batch, float share);
@@ -46,6 +48,7 @@ class AutoencoderTask final : public Task {
   LoadedModel model_;
   std::unique_ptr<ImageData> data_;
   std::vector<Weight*> trained_;
+  StepGraphs<Inputs> graphs_;
   std::map<std::string, std::vector<float>> pictures_;  // decoded once: small models train on small pictures
 };
 

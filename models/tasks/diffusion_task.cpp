@@ -261,14 +261,30 @@ DiffusionTask::Predicted DiffusionTask::predict(const Context& c, const Inputs& 
   return out;
 }
 
+std::vector<Tensor*> DiffusionTask::Inputs::tensors() {
+  std::vector<Tensor*> all{&moments,   &latents,    &timesteps, &signal,    &noise,
+                           &target_x0, &target_eps, &weight,    &text.sizes};
+  for (ClipInput& one : text.tokens) all.insert(all.end(), {&one.ids, &one.ends});
+  return all;
+}
+
+void DiffusionTask::run(const Context& c, Inputs in, Tensor& loss) {
+  const bool recordable = config_.adapter.lora_module_dropout == 0;  // the host drops whole modules
+  graphs_.run(c, std::move(in), recordable,
+              [&](const Context& local, const Inputs& inputs) { compute(local, inputs, loss); });
+}
+
 void DiffusionTask::compute(const Context& c, const Inputs& in, Tensor& loss) {
   Tape tape;
   const Context recording = c.with_tape(tape);
+  c.phase("forward");
   const Predicted p = predict(recording, in);
+  c.phase("backward");
   Tensor losses = c.like(in.weight, "losses"), dpred = c.like(p.pred, "d prediction");
   regression_loss(c, losses, dpred, p.pred, p.target, in.weight, regression_of(config_.objective));
   add_sum(c, loss, losses);
   backward(recording, p, dpred);
+  c.phase("");
 }
 
 void DiffusionTask::backward(const Context& c, const Predicted& p, const Tensor& dpred) {
@@ -302,9 +318,9 @@ StepStats DiffusionTask::train_step(Context& c, std::int64_t step, Tensor& loss)
   std::uint32_t first = 0;
   for (std::size_t i = 0; i < micro.size(); ++i) {
     local.first_sample = first;
-    const Inputs in = prepare(local, data_->samples(), micro[i], 1.0F / total);
+    Inputs in = prepare(local, data_->samples(), micro[i], 1.0F / total);
     decode_ahead(c, data_->samples(), i + 1 < micro.size() ? micro[i + 1] : data_->step(step + 1).front());
-    compute(local, in, loss);
+    run(local, std::move(in), loss);
     first += static_cast<std::uint32_t>(micro[i].size());
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
@@ -368,7 +384,7 @@ DiffusionTask::Inputs DiffusionTask::prepare_planned(const Context& c, const Pla
 void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch, Tensor& loss) {
   Context local = c;
   local.training = true;
-  compute(local, prepare_planned(local, batch), loss);
+  run(local, prepare_planned(local, batch), loss);
 }
 
 // ---- previews and results ----

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "engine/core/step_graph.h"
 #include "engine/tape/tape.h"
 #include "engine/train/task.h"
 #include "models/sd/lora_network.h"
@@ -51,6 +52,8 @@ class DiffusionTask final : public Task {
   const NoiseSchedule& schedule() const { return schedule_; }
   ImageData& data() { return *data_; }
   const config::RunConfig& config() const { return config_; }
+  std::int64_t steps_recorded() const { return graphs_.recorded(); }  // micro-batches, as step_graph.h counts
+  std::int64_t steps_launched() const { return graphs_.launched(); }
 
  private:
   // What the host decides about the samples of a micro-batch.
@@ -68,6 +71,7 @@ class DiffusionTask final : public Task {
     Tensor signal, noise, target_x0, target_eps;  // factors of models/diffusion/noise_schedule.h
     Tensor weight;                                // of each sample in the step's loss, times the loss scale
     TextInputs text;
+    std::vector<Tensor*> tensors();
   };
   // What came of a forward pass.
   struct Predicted {
@@ -81,7 +85,9 @@ class DiffusionTask final : public Task {
   // Host work and uploads.
   Inputs prepare(const Context& c, const Samples& samples, const MicroBatch& batch, float share);
   Inputs prepare_planned(const Context& c, const PlannedBatch& batch);
-  // Forward and backward, work of the device alone: gradients and `loss` are added to.
+  // Forward and backward, from a recording where there is one: gradients and `loss` are added to.
+  void run(const Context& c, Inputs in, Tensor& loss);
+  // The same, work of the device alone.
   void compute(const Context& c, const Inputs& in, Tensor& loss);
   Tensor draw_latents(const Context& c, const Tensor& moments) const;
   Tensor draw_noise(const Context& c, const Shape& latents) const;
@@ -102,6 +108,7 @@ class DiffusionTask final : public Task {
   std::vector<Weight*> trained_weights_;
   std::optional<AdapterFile> initial_adapter_;
   LatentStore latents_;
+  StepGraphs<Inputs> graphs_;
 };
 
 }  // namespace rankine

@@ -64,11 +64,26 @@ TextRunner::Batch TextRunner::prepare(const Context& c, const TextRows& rows,
   return upload(c, concatenated(rows, sequences), scale * c.loss_scale);
 }
 
-void TextRunner::train(const Context& c, const Batch& batch, Tensor& loss) {
+std::vector<Tensor*> TextRunner::Batch::tensors() {
+  return {&input.ids,    &input.positions, &input.block_positions, &input.visible,
+          &targets.rows, &targets.targets, &targets.weights};
+}
+
+void TextRunner::train(const Context& c, Batch batch, Tensor& loss, bool recordable) {
+  graphs_.run(c, std::move(batch), recordable,
+              [&](const Context& local, const Batch& b) { compute(local, b, loss); });
+}
+
+void TextRunner::compute(const Context& c, const Batch& batch, Tensor& loss) {
   Tape tape;
   const Context recording = c.with_tape(tape);
+  c.phase("forward");
   const Tensor hidden = model_.forward(recording, batch.input);
-  model_.backward(recording, model_.head().train(recording, hidden, batch.targets, loss));
+  c.phase("head and loss");
+  const Tensor dhidden = model_.head().train(recording, hidden, batch.targets, loss);
+  c.phase("backward");
+  model_.backward(recording, dhidden);
+  c.phase("");
 }
 
 TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop) {

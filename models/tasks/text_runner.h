@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "engine/core/step_graph.h"
 #include "engine/core/stop_flag.h"
 #include "io/dataset/text_batch.h"
 #include "io/dataset/text_schedule.h"
@@ -24,23 +25,29 @@ class TextRunner {
   struct Batch {
     DecoderInput input;
     LmTargets targets;  // weights · scale · loss scale
+    std::vector<Tensor*> tensors();
   };
   // All that a micro-batch takes from the host: scale · c.loss_scale goes into the weights.
   Batch prepare(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences,
                 float scale) const;
   // So many made-up tokens, all of them trained: what a plan and a benchmark run.
   Batch made_up(const Context& c, std::int64_t tokens) const;
-  // Forward and backward, work of the device alone: gradients and `loss` (1) fp32 are added to.
-  void train(const Context& c, const Batch& batch, Tensor& loss);
+  // Forward and backward: gradients and `loss` (1) fp32 are added to. From a recording (step_graph.h) where
+  // there is one and the work may be `recordable`: no adapter is dropped whole, which the host decides.
+  void train(const Context& c, Batch batch, Tensor& loss, bool recordable = true);
+  const StepGraphs<Batch>& graphs() const { return graphs_; }
   // Sequences one by one, no dropout; waits for the device.
   TextScore score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop = {});
 
  private:
+  // Work of the device alone.
+  void compute(const Context& c, const Batch& batch, Tensor& loss);
   Batch upload(const Context& c, const TextBatch& batch, float scale) const;
   TextBatch concatenated(const TextRows& rows, std::span<const TokenSequence> sequences) const;
 
   Decoder& model_;
   std::int32_t pad_id_;
+  StepGraphs<Batch> graphs_;
 };
 
 }  // namespace rankine

@@ -93,7 +93,7 @@ StepStats TextTask::train_step(Context& c, std::int64_t step, Tensor& loss) {
   const float scale = 1.0F / static_cast<float>(plan.trained_tokens);
   for (const TextRows& rows : plan.micro_batches) {
     local.first_sample = first++;
-    runner_.train(local, runner_.prepare(local, rows, data_->sequences(), scale), loss);
+    runner_.train(local, runner_.prepare(local, rows, data_->sequences(), scale), loss, recordable());
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
   return stats;
@@ -107,7 +107,7 @@ std::optional<double> TextTask::validate(Context& c) {
 void TextTask::plan_step(Context& c, std::int64_t tokens, Tensor& loss) {
   Context local = c;
   local.training = true;
-  runner_.train(local, runner_.made_up(local, tokens), loss);
+  runner_.train(local, runner_.made_up(local, tokens), loss, recordable());
 }
 
 std::vector<std::filesystem::path> TextTask::preview(Context& c, std::int64_t step,

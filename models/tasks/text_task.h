@@ -41,9 +41,11 @@ class TextTask final : public Task {
   TextData& data() { return *data_; }
   const LoadedDecoder& loaded() const { return model_; }
   const config::RunConfig& config() const { return config_; }
+  const TextRunner& runner() const { return runner_; }
 
  private:
   LoraSpec lora_spec() const;
+  bool recordable() const { return config_.adapter.lora_module_dropout == 0; }
   bool full() const { return config_.model.method == config::Method::full; }
 
   config::RunConfig config_;

@@ -177,6 +177,42 @@ TEST_F(CudaTraining, UNetAgreesWithTheCpu) {
   expect_agreement(run(Device::cpu()), run(Device::cuda(0)));
 }
 
+// A step is recorded once and launched from then on; with phases measured it never is. The bits are the same.
+TEST_F(CudaTraining, RecordedStepsHaveTheBitsOfOrdinaryOnes) {
+  const auto unet = [](bool phases) {
+    UNetRun r(Device::cuda(0), lora_on_tiny_sd());
+    r.runtime.phases().turn_on(phases);
+    const Trail trail = train(r.c, *r.task);
+    EXPECT_EQ(r.diffusion->steps_recorded(), phases ? 0 : 1);
+    EXPECT_EQ(r.diffusion->steps_launched(), phases ? 0 : kSteps - 1);
+    std::vector<std::string> names;
+    for (const Phases::Line& line : r.runtime.phases().take(r.c.device(), r.c.cuda_stream()))
+      names.push_back(line.name);
+    EXPECT_EQ(names, phases ? std::vector<std::string>({"forward", "backward", "update"})
+                            : std::vector<std::string>());
+    return trail;
+  };
+  write_decoder();
+  const auto decoder = [&](bool phases) {  // dropouts make other numbers every step
+    Runtime r(Device::cuda(0), std::size_t{1} << 30, 2, DType::f16);
+    r.phases().turn_on(phases);
+    Context c(r);
+    c.seed = 3;
+    const auto task = text_task(c, lora_on_decoder("lora_dropout: 0.2\n"));
+    Nudged same_rows(*task,
+                     [&](Context& step, std::int64_t, Tensor& loss) { task->train_step(step, 0, loss); });
+    const Trail trail = train(c, same_rows);
+    EXPECT_EQ(task->runner().graphs().launched(), phases ? 0 : kSteps - 1);
+    return trail;
+  };
+  for (const auto& [ordinary, recorded] :
+       {std::pair(unet(true), unet(false)), {decoder(true), decoder(false)}}) {
+    EXPECT_EQ(ordinary.losses, recorded.losses);
+    EXPECT_EQ(ordinary.parameters, recorded.parameters);
+    EXPECT_NE(recorded.losses[1], recorded.losses[2]);
+  }
+}
+
 TEST_F(CudaTraining, AllWeightsOfAUNetAgreeWithTheCpu) {
   const config::RunConfig k = config::parse_run_config(
       "method: full\ntrain_data_dir: unused\nresolution: 64\noutput_dir: unused\n"
