@@ -41,6 +41,12 @@ void download(std::span<std::byte> to, const Tensor& from) {
   std::memcpy(to.data(), from.raw(), to.size());
 }
 
+Tensor copy_to(Memory& host, const Tensor& t) {
+  Tensor copy(host, t.shape(), t.dtype(), Account::workspace, "copy of " + t.storage()->name());
+  if (!planned(t)) download({static_cast<std::byte*>(copy.raw()), copy.bytes()}, t);
+  return copy;
+}
+
 std::vector<float> floats_of(const Tensor& t) {
   if (planned(t)) return {};
   std::vector<float> values(static_cast<std::size_t>(t.numel()));

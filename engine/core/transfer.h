@@ -13,6 +13,9 @@ namespace rankine {
 void upload(Tensor& to, std::span<const std::byte> from);
 void download(std::span<std::byte> to, const Tensor& from);
 
+// A copy of `t`, in its type, in memory of the host: what happens once, before training, happens there.
+Tensor copy_to(Memory& host, const Tensor& t);
+
 // The elements of an f32, f16 or bf16 tensor as fp32 (none on a plan device), and back, rounded to its type.
 std::vector<float> floats_of(const Tensor& t);
 void set_floats(Tensor& to, std::span<const float> values);

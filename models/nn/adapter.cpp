@@ -71,11 +71,10 @@ void LoraSet::set_factors(LoraMember& m, std::span<const float> down, std::span<
 
 void LoraSet::init(const Context& c, std::uint64_t seed, std::span<const Weight> frozen) {
   const float bound = 1.0F / std::sqrt(static_cast<float>(down_.shape.numel() / down_.shape[0]));
-  if (pissa()) initial_down_ = Tensor(c.memory(), down_.shape, DType::f32, Account::adapters, "pissa down");
+  if (pissa())
+    initial_down_ = Tensor(c.memory(), down_.shape, c.activations(), Account::adapters, "pissa down");
   for (LoraMember& m : members_) {
     const bool needs_weight = m.spec.dora || pissa();
-    require<ConfigError>(!needs_weight || !c.device().is_cuda(), "lora: ", m.name, ": ",
-                         pissa() ? "PiSSA" : "DoRA", " is not on CUDA yet; use device: cpu");
     if (needs_weight && static_cast<std::size_t>(m.output) >= frozen.size())
       throw std::logic_error("lora: " + m.name + " starts from its weight, which init did not get");
     if (pissa()) {
@@ -92,7 +91,7 @@ void LoraSet::init(const Context& c, std::uint64_t seed, std::span<const Weight>
 void LoraSet::init_pissa(const Context& c, std::uint64_t seed, const Tensor& w, LoraMember& m) {
   const std::string name = m.name + ".pissa";
   const PrincipalParts parts = principal_parts(c, w, {m.spec.rank, m.spec.pissa_iterations, seed, name});
-  m.initial_up = Tensor(c.memory(), m.up.shape, DType::f32, Account::adapters, "pissa up");
+  m.initial_up = Tensor(c.memory(), m.up.shape, c.activations(), Account::adapters, "pissa up");
   Tensor rows = down_value(m), initial_rows = initial_down(m);
   if (!c.planning()) {
     const std::int64_t rank = m.spec.rank, in = rows.dim(1), out = m.up.shape[0];
@@ -166,14 +165,15 @@ LowRankTerm LoraSet::initial_adjoint(const Context& c, const Tensor& dy, const L
 }
 
 Tensor LoraSet::inverse_norm(const Context& c, const Tensor& w, LoraMember& m) const {
-  return m.norm.inverse(c, w, {down_value(m), m.up.value, strength_ * m.spec.scale()});
+  const Tensor down = down_.working.slice(m.first, m.first + m.spec.rank);
+  return m.norm.inverse(c, w, {down, m.up.working, strength_ * m.spec.scale()});
 }
 
-Tensor LoraSet::dora_factor(const Context& c, const Tensor& w, LoraMember& m) const {
+Tensor LoraSet::dora_factor(const Context& c, const Tensor& w, LoraMember& m, const Tensor& inverse) const {
   Tensor factor = c.empty(m.magnitude.shape, "dora factor", DType::f32);
   copy(c, factor, m.magnitude.value);
   if (strength_ != 1) lerp(c, factor, m.norm.base(c, w), 1 - strength_);
-  multiply(c, factor, factor, inverse_norm(c, w, m));
+  multiply(c, factor, factor, inverse);
   return factor;
 }
 

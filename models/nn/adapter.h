@@ -91,7 +91,6 @@ class LoraSet {
   void set_factors(LoraMember& m, std::span<const float> down, std::span<const float> up);
   std::vector<Param*> params();
 
-  // Throws ConfigError for DoRA and PiSSA on CUDA, where they do not exist yet.
   // A function of seed, member name and, for DoRA and PiSSA, the frozen weights, one per output of the layer:
   // use SharedLinear::init_adapters for those. A resumed PiSSA run calls it too, for up0 and down0, before
   // the parameters come back.
@@ -117,9 +116,9 @@ class LoraSet {
   // What a member of PiSSA's frozen pair adds to dx = dy · W, as a term of that product.
   LowRankTerm initial_adjoint(const Context& c, const Tensor& dy, const LoraMember& m) const;
 
-  // DoRA: 1 / n (out), and the factor m / n of the strength.
+  // DoRA: 1 / n (out), and with it the factor m / n of the strength.
   Tensor inverse_norm(const Context& c, const Tensor& w, LoraMember& m) const;
-  Tensor dora_factor(const Context& c, const Tensor& w, LoraMember& m) const;
+  Tensor dora_factor(const Context& c, const Tensor& w, LoraMember& m, const Tensor& inverse) const;
 
  private:
   void init_pissa(const Context& c, std::uint64_t seed, const Tensor& w, LoraMember& m);

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "engine/core/block_formats.h"
-#include "kernels/elementwise/elementwise.h"
+#include "engine/core/transfer.h"
+#include "kernels/dora/dora.h"
 #include "kernels/matmul/matmul.h"
 
 namespace rankine {
@@ -50,60 +51,46 @@ void row_norms(const Context& c, Tensor& n, const Tensor& w) {
   });
 }
 
-// What the sum of n_i² reads: everything fp32.
-struct NormTerms {
-  const float *base, *cross, *up, *up_gram;  // (out), A Wᵀ (r, out), B (out, r), B (A Aᵀ) (out, r)
-  std::int64_t out, rank;
-  double scale;
-};
-
-void inverse_norms(const Context& c, Tensor& inverse, const NormTerms& t) {
-  const auto n = static_cast<double>(t.out * t.rank);
-  Op op(c, "dora_norms", {5 * n, 12 * n});
-  if (op.planned()) return;
-  float* to = inverse.data<float>();
-  c.pool().parallel_for(t.out, 1024, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      double square = static_cast<double>(t.base[i]) * static_cast<double>(t.base[i]);
-      for (std::int64_t r = 0; r < t.rank; ++r) {
-        const double b = t.up[i * t.rank + r];
-        square += t.scale * b * (2.0 * t.cross[r * t.out + i] + t.scale * t.up_gram[i * t.rank + r]);
-      }
-      // Rounding can leave a row that the adapter cancels just below zero.
-      to[i] = square > 0 ? static_cast<float>(1 / std::sqrt(square)) : 0.0F;
-    }
-  });
-}
-
 }  // namespace
 
 Tensor DoraNorm::base(const Context& c, const Tensor& w) {
   if (!base_.defined()) {
     base_ = Tensor(c.memory(), {w.dim(0)}, DType::f32, Account::adapters, "dora base norms");
-    row_norms(c, base_, w);
+    if (c.device().is_cuda() && !c.planning()) {
+      Runtime runtime(Device::cpu());
+      const Context host(runtime);
+      Tensor norms = host.empty(base_.shape(), "norms on the host");
+      row_norms(host, norms, copy_to(host.memory(), w));
+      set_floats(base_, floats_of(norms));
+    } else {
+      row_norms(c, base_, w);
+    }
   }
   return base_;
 }
 
 Tensor DoraNorm::inverse(const Context& c, const Tensor& w, const Delta& d) {
+  if (c.device().is_cuda()) return computed_inverse(c, w, d);
   const std::uint64_t scale = std::bit_cast<std::uint32_t>(d.scale);
   const std::uint64_t key = c.planning() ? c.step : hash_of(hash_of(mixed(0, scale), d.down), d.up);
   if (key_ == key) return inverse_;
-  const Tensor norms = base(c, w);
-  const std::int64_t out = w.dim(0), rank = d.down.dim(0);
-  Tensor cross = c.workspace({rank, out}, "dora A W^T");
-  linear_forward(c, cross, d.down, w, {});
-  Tensor gram = c.workspace({rank, rank}, "dora A A^T");
-  linear_forward(c, gram, d.down, d.down, {});
-  Tensor up_gram = c.workspace({out, rank}, "dora B A A^T");
-  linear_forward(c, up_gram, d.up, gram, {});
-  Tensor inverse(c.memory(), {out}, DType::f32, Account::adapters, "dora inverse norms");
-  inverse_norms(c, inverse,
-                {norms.data<float>(), cross.data<float>(), d.up.data<float>(), up_gram.data<float>(), out,
-                 rank, static_cast<double>(d.scale)});
-  inverse_ = inverse;
+  inverse_ = computed_inverse(c, w, d);
   key_ = key;
   return inverse_;
+}
+
+Tensor DoraNorm::computed_inverse(const Context& c, const Tensor& w, const Delta& d) {
+  const Tensor norms = base(c, w);
+  const std::int64_t out = w.dim(0), rank = d.down.dim(0);
+  Tensor cross = c.workspace({rank, out}, "dora A W^T", c.activations());
+  linear_forward(c, cross, d.down, w, {});
+  Tensor gram = c.workspace({rank, rank}, "dora A A^T", c.activations());
+  linear_forward(c, gram, d.down, d.down, {});
+  Tensor up_gram = c.workspace({out, rank}, "dora B A A^T", c.activations());
+  linear_forward(c, up_gram, d.up, gram, {});
+  Tensor inverse(c.memory(), {out}, DType::f32, Account::adapters, "dora inverse norms");
+  dora_inverse_norms(c, inverse, {norms, cross, d.up, up_gram, d.scale});
+  return inverse;
 }
 
 }  // namespace rankine

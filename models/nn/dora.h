@@ -8,7 +8,8 @@
 // W never changes, A and B only between optimizer steps: the norms are kept as long as the bits of A, B and s
 // are the same (compared by a 64-bit hash). So micro-batches, recomputation, validation with averaged
 // parameters and a reloaded adapter all see the norms of what they compute with. A plan device, which has no
-// bits, counts the norms once per Context::step, as a run does.
+// bits, counts the norms once per Context::step, as a run does. On CUDA nobody looks at bits: the norms are
+// part of every forward pass, and of a recording of it; ||w_i|| is taken on the host before training.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ namespace rankine {
 class DoraNorm {
  public:
   struct Delta {
-    Tensor down;  // A (r, in)
+    Tensor down;  // A (r, in), as products read it
     Tensor up;    // B (out, r)
     float scale;  // s
   };
@@ -31,6 +32,8 @@ class DoraNorm {
   Tensor base(const Context& c, const Tensor& w);
 
  private:
+  Tensor computed_inverse(const Context& c, const Tensor& w, const Delta& d);
+
   Tensor base_, inverse_;
   std::optional<std::uint64_t> key_;  // of what inverse_ belongs to
 };

@@ -1,6 +1,7 @@
 #include "models/nn/linear.h"
 
 #include "engine/tape/tape.h"
+#include "kernels/dora/dora.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/reduce/reduce.h"
@@ -63,8 +64,8 @@ SharedLinear::Dora SharedLinear::dora_of(const std::vector<LoraSet*>& sets, int 
 // y holds W x + s B A x; leaves m / n ⊙ y + b there and keeps y as it was.
 void SharedLinear::scale_rows(const Context& c, Tensor& y, int output, const Dora& dora, Saved& saved) {
   const Tensor plain = y, &w = weights_[output].value();
-  saved.factors[output] = dora.set->dora_factor(c, w, *dora.member);
   saved.inverse[output] = dora.set->inverse_norm(c, w, *dora.member);
+  saved.factors[output] = dora.set->dora_factor(c, w, *dora.member, saved.inverse[output]);
   saved.plain[output] = plain;
   y = c.like(plain, outputs_[output].path);
   const std::int64_t features = outputs_[output].features;
@@ -113,13 +114,9 @@ void SharedLinear::weight_gradients(const Context& c, const std::vector<Tensor>&
 // Adds the gradient of m and returns that of the product before its rows were scaled.
 Tensor SharedLinear::dora_backward(const Context& c, const Tensor& dy, int output, const Saved& saved) {
   const std::int64_t features = outputs_[output].features;
-  Tensor product = c.like(dy, "dora dy y"), sums = c.empty({features}, "dora dm", DType::f32);
-  multiply(c, product, dy, saved.plain[output]);
-  fill(c, sums, 0);
-  add_column_sums(c, sums, product);
-  multiply(c, sums, sums, saved.inverse[output]);
   Tensor& dm = dora_of(active_sets(c), output).member->magnitude.grad;
-  add(c, dm, dm, sums);
+  dora_magnitude_grad(c, dm, dy, saved.plain[output], saved.inverse[output]);
+  Tensor product = c.like(dy, "dora d product");
   copy(c, product, dy);
   Tensor rows = product.reshape({1, product.rows(), features});
   multiply_per_sample(c, rows, saved.factors[output].reshape({1, features}));

@@ -105,6 +105,11 @@ PrincipalParts largest(Rows& y, Rows& q, int rank) {
 }  // namespace
 
 PrincipalParts principal_parts(const Context& c, const Tensor& w, const PrincipalOptions& options) {
+  if (c.device().is_cuda() && !c.planning()) {
+    Runtime runtime(Device::cpu());
+    const Context host(runtime);
+    return principal_parts(host, copy_to(host.memory(), w), options);
+  }
   const std::int64_t out = w.dim(0), in = w.dim(1), most = std::min(out, in);
   require<ConfigError>(options.rank >= 1 && options.rank <= most, "pissa: rank of ", options.name,
                        " must be in [1, ", most, "], the directions of ", w.shape(), ", got ", options.rank);

@@ -194,7 +194,8 @@ DiffusionTask::Inputs DiffusionTask::upload(const Context& c, Tensor moments, co
 
   const auto n = static_cast<std::int64_t>(weight.size());
   std::vector<float> numbers;
-  for (const auto* values : {&timesteps, &f.signal, &f.noise, &f.target_x0, &f.target_eps, &weight})
+  for (const std::vector<float>* values : std::initializer_list<const std::vector<float>*>{
+           &timesteps, &f.signal, &f.noise, &f.target_x0, &f.target_eps, &weight})
     numbers.insert(numbers.end(), values->begin(), values->end());
   Tensor all = c.empty({static_cast<std::int64_t>(numbers.size())}, "timesteps and factors", DType::f32);
   set_floats(all, numbers);
