@@ -10,6 +10,7 @@
 #include "engine/core/transfer.h"
 #include "engine/train/train_state.h"
 #include "io/formats/safetensors.h"
+#include "io/image/decode.h"
 #include "models/tasks/diffusion_task.h"
 #include "models/tasks/text_results.h"
 #include "models/tasks/text_task.h"
@@ -113,11 +114,14 @@ struct UNetRun {
   std::unique_ptr<Nudged> task;
 };
 
-config::RunConfig lora_on_tiny_sd() {
-  return config::parse_run_config(
-      "base_model: examples/sd-style/tiny-sd.safetensors\ntrain_data_dir: unused\nresolution: 64\n"
-      "lora_rank: 4\noutput_dir: unused\n",
-      "test");
+// Smaller than the example's: emulated kernels are slow.
+const char* const kSmallModel =
+    "method: full\ntrain_data_dir: unused\nresolution: 64\noutput_dir: unused\n"
+    "new_model: {unet: {model_channels: 32, channel_mult: [1, 2], attention_levels: [1], num_heads: 8, "
+    "context_dim: 64}, vae: {channel_mult: [1, 1, 1, 1]}, text_encoder: {width: 64, layers: 1, heads: 1}}\n";
+
+config::RunConfig config_of(const std::string& yaml, const std::vector<std::string>& options = {}) {
+  return config::parse_run_config(yaml, "test", options);
 }
 
 class CudaTraining : public ::testing::Test {
@@ -129,6 +133,19 @@ class CudaTraining : public ::testing::Test {
   }
   void TearDown() override { fs::remove_all(folder); }
 
+  // A small Stable Diffusion that nobody trained, as a file.
+  config::RunConfig lora_on_unet(const std::vector<std::string>& options = {}) const {
+    const fs::path base = folder / "base.safetensors";
+    if (!fs::exists(base)) {
+      Runtime r(Device::cpu());
+      const config::RunConfig k = config_of(kSmallModel);
+      load_model(Context(r), k, {}, {"a b"}).sd->save(base, {});
+    }
+    return config_of("base_model: " + base.string() +
+                         "\ntrain_data_dir: examples/sd-style/data/style\nresolution: 64\nlora_rank: 4\n"
+                         "output_dir: unused\n",
+                     options);
+  }
   config::RunConfig text_config(const std::string& more) const {
     return config::parse_run_config("task_type: text-generation\ntrain_data_dir: " +
                                         (folder / "rows.jsonl").string() + "\noutput_dir: unused\n" + more,
@@ -170,8 +187,8 @@ class CudaTraining : public ::testing::Test {
 };
 
 TEST_F(CudaTraining, UNetAgreesWithTheCpu) {
-  const auto run = [](Device device) {
-    UNetRun r(device, lora_on_tiny_sd());
+  const auto run = [&](Device device) {
+    UNetRun r(device, lora_on_unet());
     return train(r.c, *r.task);
   };
   expect_agreement(run(Device::cpu()), run(Device::cuda(0)));
@@ -179,8 +196,8 @@ TEST_F(CudaTraining, UNetAgreesWithTheCpu) {
 
 // A step is recorded once and launched from then on; with phases measured it never is. The bits are the same.
 TEST_F(CudaTraining, RecordedStepsHaveTheBitsOfOrdinaryOnes) {
-  const auto unet = [](bool phases) {
-    UNetRun r(Device::cuda(0), lora_on_tiny_sd());
+  const auto unet = [&](bool phases) {
+    UNetRun r(Device::cuda(0), lora_on_unet());
     r.runtime.phases().turn_on(phases);
     const Trail trail = train(r.c, *r.task);
     EXPECT_EQ(r.diffusion->steps_recorded(), phases ? 0 : 1);
@@ -214,12 +231,7 @@ TEST_F(CudaTraining, RecordedStepsHaveTheBitsOfOrdinaryOnes) {
 }
 
 TEST_F(CudaTraining, AllWeightsOfAUNetAgreeWithTheCpu) {
-  const config::RunConfig k = config::parse_run_config(
-      "method: full\ntrain_data_dir: unused\nresolution: 64\noutput_dir: unused\n"
-      "new_model: {unet: {model_channels: 32, channel_mult: [1, 2], attention_levels: [1], num_heads: 2, "
-      "context_dim: 64}, vae: {channel_mult: [1, 1, 1, 1]}, text_encoder: {width: 64, layers: 1, heads: "
-      "1}}\n",
-      "test");
+  const config::RunConfig k = config_of(kSmallModel);
   const auto run = [&](Device device) {
     UNetRun r(device, k);
     return train(r.c, *r.task);
@@ -264,7 +276,7 @@ void set_loss_scale(const fs::path& from, const fs::path& to, double scale) {
 // A checkpoint in between, loss scale included, goes on to the bytes of the unbroken run.
 TEST_F(CudaTraining, OverflowsAreSkippedAndCheckpointsContinueToTheByte) {
   constexpr double kTooHigh = 16777216;
-  UNetRun r(Device::cuda(0), lora_on_tiny_sd());
+  UNetRun r(Device::cuda(0), lora_on_unet());
   TrainState state(r.c, *r.task, {}, 0.5);
   ASSERT_FALSE(state.update(r.c, *r.task, kRate, 1.0).skipped);
   state.save(folder / "good");
@@ -296,13 +308,72 @@ TEST_F(CudaTraining, OverflowsAreSkippedAndCheckpointsContinueToTheByte) {
   EXPECT_EQ(state.loss_scale().clean_steps(), 1);
   state.save(folder / "unbroken");
 
-  UNetRun again(Device::cuda(0), lora_on_tiny_sd());
+  UNetRun again(Device::cuda(0), lora_on_unet());
   TrainState resumed(again.c, *again.task, {}, 0.5);
   resumed.load(again.c, folder / "halved");
   EXPECT_EQ(resumed.loss_scale().value(), scale);
   EXPECT_FALSE(resumed.update(again.c, *again.task, kRate, 1.0).skipped);
   resumed.save(folder / "resumed");
   EXPECT_EQ(bytes_of(folder / "resumed"), bytes_of(folder / "unbroken"));
+}
+
+// Everything around a step runs there too: pictures become latents, validation, previews, the adapter's file.
+TEST_F(CudaTraining, PicturesLatentsPreviewsAndFilesAgreeWithTheCpu) {
+  struct Outcome {
+    double validation = 0;
+    std::vector<double> losses;
+    Image preview;
+    std::string result;
+  };
+  const config::RunConfig k = lora_on_unet(
+      {"enable_bucket=false", "batch_size=2", "cache_latents=false", "validation_split=0.05", "sample_cfg=1",
+       "sample_steps=1", "sample_count_steps=2", "sample_prompts=[a b]", "train_text_encoder=true"});
+  const auto run = [&](Device device) {
+    Runtime r(device, std::size_t{1} << 30, 2, device.is_cuda() ? DType::f16 : DType::f32);
+    Context c(r);
+    c.seed = 3;
+    DiffusionTask task(k, load_model(c, k, {}, {}), std::make_unique<ImageData>(k, 64, 8));
+    TrainState state(c, task, {}, 0);
+    Outcome out;
+    for (int i = 0; i < 2; ++i) out.losses.push_back(state.update(c, task, kRate, 1.0).loss);
+    out.validation = task.validate(c).value();
+    out.preview = decode_image(task.preview(c, 2, folder).at(0));
+    task.save_result(c, folder / "adapter.safetensors", {});
+    out.result = bytes_of(folder / "adapter.safetensors");
+    return out;
+  };
+  const Outcome cpu = run(Device::cpu()), cuda = run(Device::cuda(0));
+  for (int i = 0; i < 2; ++i) EXPECT_NEAR(cuda.losses[i], cpu.losses[i], kAgreement * cpu.losses[i]);
+  EXPECT_NEAR(cuda.validation, cpu.validation, kAgreement * cpu.validation);
+  EXPECT_EQ(cuda.result.size(), cpu.result.size());
+  ASSERT_EQ(cuda.preview.rgb.size(), cpu.preview.rgb.size());
+  int furthest = 0;
+  for (std::size_t i = 0; i < cpu.preview.rgb.size(); ++i)
+    furthest = std::max(furthest, std::abs(cpu.preview.rgb[i] - cuda.preview.rgb[i]));
+  EXPECT_LE(furthest, 4) << "of 255";
+}
+
+// Answers and scores of a decoder.
+TEST_F(CudaTraining, AnswersAndScoresAgreeWithTheCpu) {
+  write_decoder();
+  const config::RunConfig k = lora_on_decoder("validation_data: " + (folder / "rows.jsonl").string() + "\n");
+  const auto run = [&](Device device) {
+    Runtime r(device, std::size_t{1} << 30, 2, device.is_cuda() ? DType::f16 : DType::f32);
+    Context c(r);
+    c.seed = 3;
+    const auto task = text_task(c, k);
+    TrainState state(c, *task, {}, 0);
+    state.update(c, *task, kRate, 1.0);
+    const double loss = task->validate(c).value();
+    Conversation row;
+    row.messages.push_back({Role::user, "Count to 3, please.", "", false});
+    AnswerOptions options = answer_options(k);
+    options.max_new_tokens = 4;
+    return std::pair(loss, answer(c, task->model(), task->data().chat(), row, options));
+  };
+  const auto cpu = run(Device::cpu()), cuda = run(Device::cuda(0));
+  EXPECT_NEAR(cuda.first, cpu.first, kAgreement * cpu.first);
+  EXPECT_EQ(cuda.second, cpu.second) << "greedy";
 }
 
 }  // namespace
