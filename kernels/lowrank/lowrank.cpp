@@ -5,6 +5,7 @@
 
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/lowrank/lowrank_dropout.h"
+#include "kernels/matmul/few_rows_cuda.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/operands.h"
 
@@ -99,6 +100,20 @@ LowRankScratch lowrank_scratch(const Context& c, std::string_view op, const Tens
   if (packed > 0) scratch.packed_terms = c.workspace({packed}, join(op, " packed terms"), type);
   return scratch;
 }
+// Products that generating text is made of: few rows, no scratch.
+bool takes_few_rows(const Context& c, const Tensor& x, std::size_t terms) {
+  return c.device().is_cuda() && x.rows() >= 1 && x.rows() <= cuda::kFewRows && terms <= cuda::kFewTerms;
+}
+cuda::FewRowsArgs few_rows_args(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias,
+                                std::span<const LowRankTerm> terms) {
+  const cuda::GemmBias b = cuda_bias(bias);
+  cuda::FewRowsArgs a{y.raw(), x.raw(), x.dtype(), w.raw(),  w.dtype(),
+                      b.data,  b.type,  x.rows(),  x.cols(), w.dim(0)};
+  for (const LowRankTerm& t : terms)
+    a.terms[a.term_count++] = {first_column(t), t.middle.cols(), t.factor.raw(), rank_of(t, Factor::up),
+                               t.scale};
+  return a;
+}
 cuda::StoredWeight stored_weight(const Tensor& w, DType type, LowRankScratch& scratch) {
   return {w.raw(), w.dtype(), type, scratch.product.decoded(), w.dim(1), w.dim(0)};
 }
@@ -132,10 +147,13 @@ void lowrank_middle(const Context& c, Tensor& s, const Tensor& x, const Tensor& 
   check_of_type(kName, "s", s, x.shape().with_dim(-1, down.dim(0)), type);
   check_dropout(kName, x, dropout);
   const Tensor from = c.device().is_cuda() ? x : dropped_copy(c, kName, x, dropout);
-  ProductScratch scratch = product_scratch(c, kName, {x.rows(), down.dim(0), gemm_depth(x.cols())});
+  const bool few = dropout.p == 0 && takes_few_rows(c, x, 0);
+  ProductScratch scratch =
+      few ? ProductScratch{} : product_scratch(c, kName, {x.rows(), down.dim(0), gemm_depth(x.cols())});
   Op op(c, kName, product_cost(x.rows(), down.dim(0), x.cols(), bytes_of(s, x, down), false));
   if (op.planned()) return;
   if constexpr (build::cuda) {
+    if (few) return cuda::few_rows_forward(c.cuda_stream(), few_rows_args(s, x, down, {}, {}));
     if (c.device().is_cuda()) {
       const cuda::StoredWeight map{down.raw(), type, type, nullptr, down.dim(1), down.dim(0)};
       return cuda::lowrank_middle(c.cuda_stream(),
@@ -165,12 +183,14 @@ void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const 
   check_bias(c, kName, bias, w.dim(0), type);
   check_of_type(kName, "y", y, x.shape().with_dim(-1, w.dim(0)), type);
   check_terms(kName, terms, Factor::up, y, type);
-  LowRankScratch scratch = lowrank_scratch(c, kName, y, w, terms, Factor::up);
+  const bool few = takes_few_rows(c, x, terms.size());
+  LowRankScratch scratch = few ? LowRankScratch{} : lowrank_scratch(c, kName, y, w, terms, Factor::up);
   Op op(c, kName,
         product_cost(x.rows(), w.dim(0), x.cols(), bytes_of(y, x, w), false) +
             cost_of(terms, Factor::up, x.rows(), w.dim(0)));
   if (op.planned()) return;
   if constexpr (build::cuda) {
+    if (few) return cuda::few_rows_forward(c.cuda_stream(), few_rows_args(y, x, w, bias, terms));
     if (c.device().is_cuda()) {
       return cuda::lowrank_linear_forward(
           c.cuda_stream(),

@@ -14,7 +14,11 @@
 // rounded for it. Terms whose rank, width of the middle or first column is no multiple of 8 are first copied,
 // filled up with zeros, to scratch. Beyond three terms (four without a base) further ones are products of
 // their own, and y is rounded in between. dB is the sum of fp32 partial sums per stripe of rows, dS per range
-// of columns, added in order. Dropout is an operation of its own (kernels/random).
+// of columns, added in order. Up to 8 rows with up to four terms, as generating text has them, read the
+// weight and the factors once, as they are stored, and need no scratch (matmul.h).
+//
+// Dropouts are part of the products: their masks are made from Philox where they are used. On CUDA neither a
+// dropped x nor a mask is ever in memory; the CPU drops into scratch of x's size.
 #pragma once
 
 #include "kernels/common/checks.h"

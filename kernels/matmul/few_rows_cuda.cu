@@ -79,6 +79,27 @@ __device__ __forceinline__ void multiply_chunk(float (&sums)[kRows][kOuts],
   }
 }
 
+// sums[m][o] += what the terms add to row m, number first + o; each lane takes its share of the ranks.
+template <int kRows, int kOuts>
+__device__ __forceinline__ void add_terms(float (&sums)[kRows][kOuts], const FewRowsArgs& a,
+                                          std::int64_t first) {
+  for (int t = 0; t < a.term_count; ++t) {
+    const FewRowsTerm& term = a.terms[t];
+    for (std::int64_t r = static_cast<int>(threadIdx.x) % kWarp; r < term.rank; r += kWarp) {
+#pragma unroll
+      for (int o = 0; o < kOuts; ++o) {
+        const float up =
+            term.scale * load_number(term.factor, a.type, min(first + o, a.out - 1) * term.rank + r);
+#pragma unroll
+        for (int m = 0; m < kRows; ++m) {
+          const std::int64_t row = min(std::int64_t{m}, a.rows - 1);
+          sums[m][o] = fmaf(load_number(term.middle, a.type, row * term.pitch + r), up, sums[m][o]);
+        }
+      }
+    }
+  }
+}
+
 // Lane m kOuts + o writes the sum of row m, number first + o.
 template <int kRows, int kOuts>
 __device__ __forceinline__ void write_sums(const float (&sums)[kRows][kOuts], const FewRowsArgs& a,
@@ -119,6 +140,7 @@ __global__ void __launch_bounds__(kThreads, 2) few_rows_kernel(FewRows f) {
     __syncthreads();
     multiply_chunk<F>(sums, w, f, begin, x, table);
   }
+  add_terms(sums, a, first);
   write_sums(sums, a, first);
 }
 

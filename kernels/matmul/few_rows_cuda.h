@@ -11,6 +11,16 @@ namespace rankine::cuda {
 
 inline constexpr std::int64_t kFewRows = 8;
 
+// scale * middle · factorᵀ of a low-rank adapter, added to y: both of y's type.
+struct FewRowsTerm {
+  const void* middle;  // (rows, rank), rows of `pitch`
+  std::int64_t pitch;
+  const void* factor;  // (out, rank)
+  std::int64_t rank;
+  float scale;
+};
+inline constexpr std::size_t kFewTerms = 4;
+
 struct FewRowsArgs {
   void* y;           // (rows, out)
   const void* x;     // (rows, in)
@@ -20,12 +30,14 @@ struct FewRowsArgs {
   const void* bias;  // (out) or null
   DType bias_type;   // f16, bf16 or f32
   std::int64_t rows, in, out;
+  FewRowsTerm terms[kFewTerms] = {};
+  int term_count = 0;
 };
 
-// y = x · wᵀ + bias for 1 <= rows <= kFewRows. fp32 arithmetic with w as decode_blocks gives it, sums over
-// `in` in an order that depends on `in` alone: a row of y has the same bits beside any other rows, and those
-// of the product with the decoded fp32 weight. y is rounded once. Throws ShapeError for another type or more
-// rows. No scratch.
+// y = x · wᵀ + bias + terms for 1 <= rows <= kFewRows. fp32 arithmetic with w as decode_blocks gives it, sums
+// over `in` and ranks in an order that depends on those alone: a row of y has the same bits beside any other
+// rows, and those of the product with the decoded fp32 weight. y is rounded once. Throws ShapeError for
+// another type or more rows. No scratch.
 void few_rows_forward(CudaStream stream, const FewRowsArgs& a);
 
 }  // namespace rankine::cuda

@@ -7,6 +7,7 @@
 #include "kernels/matmul/gemm_plan.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/matmul_ref.h"
+#include "tests/kernels/block_support.h"
 #include "tests/kernels/gpu_support.h"
 
 namespace rankine {
@@ -61,10 +62,17 @@ struct Case {
   std::vector<std::int64_t> ranks;
   std::int64_t first;
 };
-const std::vector<Case> kCases = {
-    {{1, 1, 1}, {1}, 0},        {{3, 5, 7}, {4}, 1},           {{17, 24, 40}, {8}, 8},
-    {{70, 40, 72}, {16}, 0},    {{17, 24, 40}, {20}, 0},       {{17, 24, 40}, {64}, 0},
-    {{17, 24, 40}, {16, 8}, 8}, {{17, 24, 40}, {4, 1, 17}, 3}, {{17, 24, 40}, {8, 8, 4, 8, 16}, 0}};
+const std::vector<Case> kCases = {{{1, 1, 1}, {1}, 0},
+                                  {{8, 5, 7}, {4, 33}, 1},
+                                  {{9, 5, 7}, {4}, 1},
+                                  {{2, 24, 19}, {8, 3, 4, 8, 16}, 0},
+                                  {{17, 24, 40}, {8}, 8},
+                                  {{70, 40, 72}, {16}, 0},
+                                  {{17, 24, 40}, {20}, 0},
+                                  {{17, 24, 40}, {64}, 0},
+                                  {{17, 24, 40}, {16, 8}, 8},
+                                  {{17, 24, 40}, {4, 1, 17}, 3},
+                                  {{17, 24, 40}, {8, 8, 4, 8, 16}, 0}};
 
 TEST_P(LowRankCuda, MiddleIsTheDownProjection) {
   for (const std::int64_t rank : {1, 4, 16, 48}) {
@@ -241,6 +249,36 @@ TEST_P(LowRankCuda, StoredWeightsAreDecoded) {
   lowrank_linear_forward(c(), a, x, w, {}, t.list);
   lowrank_linear_forward(c(), b, x, to_device({40, 24}, from_device(w)), {}, t.list);
   EXPECT_EQ(bytes_from_device(a), bytes_from_device(b));
+}
+
+// Few rows with an adapter on a quantised weight: what generating text with an adapter is made of.
+TEST_P(LowRankCuda, FewRowsOfAQuantisedWeight) {
+  constexpr std::int64_t kIn = 288, kOut = 19;
+  const Tensor w = random_blocks(host_.c, {kOut, kIn}, DType::q4_0, 3), on_device = raw_to_device(w);
+  const Doubles plain = to_double(decoded_blocks(host_.c, w));
+  const Terms t = terms(8, {16, 4, 40}, 3, true, kOut);
+  const Tensor x = random({8, kIn}, 4);
+  Tensor all = garbage({8, kOut});
+  lowrank_linear_forward(c(), all, x, on_device, {}, t.list);
+  Doubles want = ref::linear_forward(from_device(x), plain, {}, kIn, kOut);
+  for (std::size_t i = 0; i < 3; ++i) want = ref::lowrank_up_add(want, t.ref(i, true), kOut);
+  EXPECT_TRUE(close_to(all, want));
+  const std::vector<std::byte> bytes = bytes_from_device(all);
+  for (const std::int64_t rows : {1, 3}) {  // the last ones: the same bits beside others and alone
+    std::vector<LowRankTerm> list = t.list;
+    for (LowRankTerm& term : list) term.middle = term.middle.slice(8 - rows, 8);
+    Tensor y = garbage({rows, kOut});
+    lowrank_linear_forward(c(), y, x.slice(8 - rows, 8), on_device, {}, list);
+    const std::vector<std::byte> part = bytes_from_device(y);
+    EXPECT_EQ(std::memcmp(part.data(), bytes.data() + bytes.size() - part.size(), part.size()), 0) << rows;
+  }
+  expect_forecast([&](const Context& at) {
+    const Tensor few = at.empty({4, kIn}, "x", type()), weight = at.empty({kOut, kIn}, "w", DType::q4_0);
+    const LowRankTerm term{at.empty({4, 16}, "s", type()), 0, at.empty({kOut, 16}, "up", type()), 0.5F};
+    Tensor y = at.empty({4, kOut}, "y", type());
+    lowrank_linear_forward(at, y, few, weight, {}, {&term, 1});
+    EXPECT_EQ(at.memory().at_peak(Account::workspace), 0U);
+  });
 }
 
 TEST_P(LowRankCuda, EmptyBatch) {
