@@ -3,8 +3,8 @@
 
 #include "bench/ceilings.h"
 #include "bench/cuda_probe.h"
-#include "bench/cuda_timer.h"
 #include "bench/stopwatch.h"
+#include "kernels/conv/cudnn.h"
 #include "kernels/matmul/cublaslt.h"
 #include "kernels/matmul/gemm_cuda.h"
 #include "kernels/random/random.h"
@@ -17,13 +17,15 @@ class Measurement {
   Measurement(const Context& c, const CeilingSizes& sizes) : c_(c), sizes_(sizes) {}
 
   Ceilings all() {
-    const CudaCard card = cuda_card(c_.device());
+    const cuda::DriverFacts driver = cuda::describe();
+    const cuda::DeviceFacts& card = driver.devices.at(static_cast<std::size_t>(c_.device().index));
+    result_.cache_bytes = l2_bytes(c_.device());
     result_.device =
         join(card.name, ", sm_", card.architecture, ", ", card.multiprocessors, " multiprocessors, L2 ",
-             human_bytes(double(card.l2_bytes)), ", memory ", human_bytes(double(card.memory_bytes)),
-             ", driver ", card.driver, ", runtime ", card.runtime);
-    result_.cache_bytes = card.l2_bytes;
-    tensor_cores(card);
+             human_bytes(double(result_.cache_bytes)), ", memory ", human_bytes(double(card.total)),
+             ", driver ", driver.driver, ", runtime ", driver.runtime, ", cuBLASLt ",
+             cuda::cublaslt_version(), ", cuDNN ", cuda::cudnn_version());
+    tensor_cores(card.multiprocessors);
     products();
     copies();
     return std::move(result_);
@@ -37,10 +39,10 @@ class Measurement {
     return rate;
   }
 
-  void tensor_cores(const CudaCard& card) {
-    Tensor out = c_.empty({mma_probe_floats(card.multiprocessors)}, "probe", DType::f32);
+  void tensor_cores(int multiprocessors) {
+    Tensor out = c_.empty({mma_probe_floats(multiprocessors)}, "probe", DType::f32);
     const auto probe = [&] {
-      return mma_probe(c_.cuda_stream(), out.data<float>(), c_.activations(), card.multiprocessors,
+      return mma_probe(c_.cuda_stream(), out.data<float>(), c_.activations(), multiprocessors,
                        sizes_.mma_rounds);
     };
     result_.mma_flops = add("mma.sync", "FLOP/s", probe(), probe);
@@ -82,9 +84,9 @@ class Measurement {
     };
     result_.bytes = add("copy", "B/s", 2.0 * double(from.bytes()), copy(to.raw(), from.raw(), from.bytes()));
     const std::size_t bytes = from.bytes() / 4;
-    const PinnedBytes host(bytes);
-    add("pinned host to device", "B/s", double(bytes), copy(to.raw(), host.data(), bytes));
-    add("device to pinned host", "B/s", double(bytes), copy(host.data(), from.raw(), bytes));
+    const std::shared_ptr<std::byte> host = cuda::pinned_bytes(bytes);
+    add("pinned host to device", "B/s", double(bytes), copy(to.raw(), host.get(), bytes));
+    add("device to pinned host", "B/s", double(bytes), copy(host.get(), from.raw(), bytes));
   }
 
   Context c_;

@@ -37,6 +37,13 @@ __global__ void __launch_bounds__(kThreads) mma_probe_kernel(float* out, int rou
 
 }  // namespace
 
+std::size_t l2_bytes(Device device) {
+  int bytes = 0;
+  const cudaError_t status = cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, device.index);
+  require<Error>(status == cudaSuccess, device.to_string(), ": CUDA says: ", cudaGetErrorString(status));
+  return static_cast<std::size_t>(bytes);
+}
+
 std::int64_t mma_probe_floats(int multiprocessors) {
   return std::int64_t{multiprocessors} * kBlocksPerMultiprocessor * kThreads;
 }

@@ -7,6 +7,8 @@
 
 namespace rankine::bench {
 
+std::size_t l2_bytes(Device device);  // of a card
+
 // One launch that fills a card of `multiprocessors`, each warp with `rounds` of kMmaChains products of fp16
 // or bf16 numbers into fp32 sums. `out`: mma_probe_floats() fp32 numbers, overwritten, so that no product can
 // be left out. Returns its FLOPs.

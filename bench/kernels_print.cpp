@@ -10,7 +10,13 @@ constexpr const char* kEmulated = "emulated: times mean nothing";
 
 bool emulated(const KernelsOptions& o) { return build::emulated && o.device != "cpu"; }
 
-void print_line(const KernelLine& l) {
+// w: what was written just before may be found in a cache. c: called, not played from a recording.
+std::string marks(const KernelLine& l, bool on_cuda) {
+  std::string m = l.sets == 1 ? " w" : "";
+  return on_cuda && !l.time.recorded ? m + " c" : m;
+}
+
+void print_line(const KernelLine& l, bool on_cuda) {
   const std::string model = join(l.what.model, " b", l.what.batch), name(l.what.operation->name);
   std::printf("%-12s %-30s %-28s %5.0f ", model.c_str(), name.c_str(), l.what.shape().c_str(), l.what.count);
   if (!l.skipped.empty()) {
@@ -19,7 +25,7 @@ void print_line(const KernelLine& l) {
   }
   std::printf("%11.1f %10.1f %9.1f  %s  %5.2f %5.2f%s\n", l.time.seconds * 1e6,
               l.cost.flops / l.time.seconds * 1e-9, l.cost.bytes / l.time.seconds * 1e-9,
-              l.bound.by_bytes ? "bytes" : "flops", l.share(), l.time.spread, l.sets == 1 ? " w" : "");
+              l.bound.by_bytes ? "bytes" : "flops", l.share(), l.time.spread, marks(l, on_cuda).c_str());
 }
 
 }  // namespace
@@ -35,7 +41,7 @@ void print_table(const KernelsOptions& o, const KernelsResult& r) {
       "fits\n\n");
   std::printf("%-12s %-30s %-28s %5s %11s %10s %9s  %-5s  %5s %5s\n", "model", "operation", "shape", "count",
               "us", "GFLOP/s", "GB/s", "bound", "share", "spread");
-  for (const KernelLine& l : r.lines) print_line(l);
+  for (const KernelLine& l : r.lines) print_line(l, r.ceilings.mma_flops > 0);
   for (const AdapterCost& a : adapter_costs(r.lines))
     std::printf("\n%s, adapters of rank %d: %.3f of the frozen linears forward, %.3f with backward",
                 a.model.c_str(), o.rank, a.forward, a.both);
@@ -63,13 +69,14 @@ void print_json(const KernelsOptions& o, const KernelsResult& r) {
     if (!l.skipped.empty()) {
       line["skipped"] = l.skipped;
     } else {
-      line.update({{"seconds", l.time.seconds},
-                   {"spread", l.time.spread},
-                   {"calls", l.time.calls},
-                   {"bound", l.bound.by_bytes ? "bytes" : "flops"},
-                   {"share", l.share()},
-                   {"sets", l.sets},
-                   {"activations_cold", l.sharing == Sharing::nothing && l.sets > 1}});
+      line.update(nlohmann::json{{"seconds", l.time.seconds},
+                                 {"spread", l.time.spread},
+                                 {"calls", l.time.calls},
+                                 {"recorded", l.time.recorded},
+                                 {"bound", l.bound.by_bytes ? "bytes" : "flops"},
+                                 {"share", l.share()},
+                                 {"sets", l.sets},
+                                 {"activations_cold", l.sharing == Sharing::nothing && l.sets > 1}});
     }
     doc["kernels"].push_back(std::move(line));
   }

@@ -4,12 +4,14 @@
 #include <chrono>
 #include <cmath>
 
-#include "bench/cuda_timer.h"
+#include "engine/core/cuda_device.h"
+#include "engine/core/step_graph.h"
 
 namespace rankine::bench {
 namespace {
 
-constexpr double kRound = 1e-3;  // seconds between two events at least
+constexpr double kRound =
+    3e-3;  // seconds between two events at least: the start of a graph takes microseconds
 constexpr int kRounds = 3, kMostRounds = 50;
 
 class Turns {
@@ -39,20 +41,55 @@ Timing time_on_cpu(Turns turns, double budget) {
   return timing_of(std::move(seconds), 1);
 }
 
-[[maybe_unused]] Timing time_on_cuda(const Context& c, Turns turns, double budget) {
-  const auto round = [&](int calls) {
-    return cuda_seconds(c.cuda_stream(), [&] {
-      for (int i = 0; i < calls; ++i) turns.next();
-    });
-  };
-  turns.all();
-  round(1);
-  const double once = std::max(1e-7, round(4) / 4);
-  const int calls = std::max(1, static_cast<int>(std::ceil(kRound / once)));
-  const int rounds = std::clamp(static_cast<int>(budget / (once * calls)), kRounds, kMostRounds);
+// `calls` calls: of every set as many.
+class Rounds {
+ public:
+  Rounds(const Context& c, Turns turns) : c_(c), turns_(turns) {}
+
+  // Seconds of one.
+  double time(int calls) {
+    const cuda::CudaEvent start = cuda::record_timed_event(c_.cuda_stream());
+    if (recorded_)
+      graph_.run(c_, [] {});
+    else
+      run(calls);
+    return cuda::seconds_between(start, cuda::record_timed_event(c_.cuda_stream()));
+  }
+  // Times from now on are those of this recording.
+  bool record(int calls) {
+    try {
+      for (int i = 0; i < 2; ++i) graph_.run(c_, [&] { run(calls); });  // as it is, then recorded
+      recorded_ = true;
+    } catch (const Error&) {  // it waits for the device
+    }
+    return recorded_;
+  }
+
+ private:
+  void run(int calls) {
+    for (int i = 0; i < calls; ++i) turns_.next();
+  }
+
+  const Context& c_;
+  Turns turns_;
+  StepGraph graph_;
+  bool recorded_ = false;
+};
+
+[[maybe_unused]] Timing time_on_cuda(const Context& c, std::span<Call> calls, double budget) {
+  Turns(calls).all();
+  const int sets = static_cast<int>(calls.size());
+  Rounds rounds(c, Turns(calls));
+  const double once = build::emulated ? kRound : std::max(1e-7, rounds.time(sets) / sets);
+  const int turns = static_cast<int>(std::ceil(kRound / once / sets));
+  const int each = sets * std::max(1, turns);
+  const bool recorded = rounds.record(each);
+  const int count = std::clamp(static_cast<int>(budget / (once * each)), kRounds, kMostRounds);
   std::vector<double> seconds;
-  for (int i = 0; i < rounds; ++i) seconds.push_back(round(calls) / calls);
-  return timing_of(std::move(seconds), calls);
+  for (int i = 0; i < (build::emulated ? 1 : count); ++i) seconds.push_back(rounds.time(each) / each);
+  Timing timing = timing_of(std::move(seconds), each);
+  timing.recorded = recorded;
+  return timing;
 }
 
 }  // namespace
@@ -62,17 +99,12 @@ Timing timing_of(std::vector<double> seconds, int calls_each) {
   const std::size_t n = seconds.size();
   const double median = n % 2 ? seconds[n / 2] : 0.5 * (seconds[n / 2 - 1] + seconds[n / 2]);
   const double spread = median > 0 ? (seconds[n - 1 - n / 4] - seconds[n / 4]) / median : 0;
-  return {median, spread, static_cast<int>(n) * calls_each};
+  return {median, spread, static_cast<int>(n) * calls_each, false};
 }
 
 Timing time_calls(const Context& c, std::span<Call> calls, double budget) {
-  if constexpr (build::emulated) {
-    if (c.device().is_cuda())
-      return timing_of({wall_seconds([&] { Turns(calls).all(); }) / double(calls.size())},
-                       static_cast<int>(calls.size()));
-  }
   if constexpr (build::cuda) {
-    if (c.device().is_cuda()) return time_on_cuda(c, Turns(calls), budget);
+    if (c.device().is_cuda()) return time_on_cuda(c, calls, budget);
   }
   return time_on_cpu(Turns(calls), budget);
 }

@@ -1,8 +1,9 @@
 // Time of one call of an operation: the median of repeated ones, after every set of operands was used once.
 //
-// CPU: each call by the clock. CUDA: rounds of calls between two events, long enough that neither the events
-// nor the start of the first launch count; calls queue behind each other as those of a step do. Emulated:
-// each set is called once, and the number means nothing.
+// CPU: each call by the clock. CUDA: rounds of calls, recorded as a graph (step_graph.h) so that they follow
+// each other without a gap, as those of a recorded step do, between two events; a round is long enough that
+// the events do not count. What cannot be recorded, since it waits for the device, is called as it is.
+// Emulated: the same with one round, and the number means nothing.
 #pragma once
 
 #include <span>
@@ -16,6 +17,7 @@ struct Timing {
   double seconds = 0;  // of one call
   double spread = 0;   // (slowest - fastest of the middle half) / seconds
   int calls = 0;       // timed
+  bool recorded = false;
 };
 // `calls`, one per set of operands, are used in turn for about `budget` seconds, three rounds at least.
 Timing time_calls(const Context& c, std::span<Call> calls, double budget);
