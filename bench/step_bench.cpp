@@ -10,11 +10,13 @@
 #include "bench/decoder_bench.h"
 #include "bench/roofline.h"
 #include "bench/step_dump.h"
+#include "engine/core/transfer.h"
 #include "engine/train/adamw.h"
 #include "engine/train/param_arena.h"
 #include "engine/train/resources.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/random/random.h"
+#include "models/nn/load.h"
 #include "models/tasks/diffusion_task.h"
 
 namespace rankine::bench {
@@ -75,6 +77,8 @@ class Session {
     model.sd = std::make_unique<StableDiffusion>(published_sizes(family_named(o.model)),
                                                  std::make_shared<const ClipTokenizer>(""));
     model.sd->init(context_, 1, DType::f16);
+    // Nothing stays zero: products of zeros are not what training computes, and would hide every gradient.
+    init_weights(context_, model.sd->unet, 1, DType::f16, [](const std::string&) { return false; });
     return model;
   }
 
@@ -116,6 +120,11 @@ void Session::dump(const std::filesystem::path& folder) {
   constexpr int kTimestep = 500;
   const std::vector<int> timesteps(static_cast<std::size_t>(batch_.samples), kTimestep);
   const TrainingFactors f = training_factors(task_->schedule(), {}, timesteps);
+  const auto factor = [&](const std::vector<float>& values) {
+    Tensor t = context_.empty({batch_.samples}, "factors", DType::f32);
+    set_floats(t, values);
+    return t;
+  };
   const std::int64_t side = batch_.picture.width / sd.vae.config.downscale();
   Tensor x0 = context_.empty({batch_.samples, side, side, 4}, "latents");
   Tensor noise = context_.like(x0, "noise"), x_t = context_.like(x0, "x_t");
@@ -124,14 +133,15 @@ void Session::dump(const std::filesystem::path& folder) {
     Tensor one = noise.slice(n, n + 1);
     fill_normal(context_, one, context_.random(purpose("noise"), static_cast<std::uint32_t>(n)));
   }
-  mix_per_sample(context_, x_t, f.signal, x0, f.noise, noise);
+  mix_per_sample(context_, x_t, factor(f.signal), x0, factor(f.noise), noise);
 
   StepDump dump;
   dump.model(sd.unet, "model.diffusion_model.");
   dump.model(*sd.text.encoders.front().model, "cond_stage_model.transformer.");
   const std::vector<std::string> captions(timesteps.size());
-  dump.tensor("in/ids", sd.text.token_ids(context_, captions, 75, sd.text.encoders.front().pad_token));
-  dump.tensor("in/context", sd.text.forward(context_, captions, 75, {}).context);
+  const TextInputs text = sd.text.prepare(context_, captions, 75, {});
+  dump.tensor("in/ids", text.tokens.front().ids);
+  dump.tensor("in/context", sd.text.forward(context_, text).context);
   dump.tensor("in/x_t", x_t);
   dump.tensor("in/target", noise);
   dump.number("in/timestep", kTimestep);
