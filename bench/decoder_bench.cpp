@@ -8,6 +8,7 @@
 #include <map>
 
 #include "bench/roofline.h"
+#include "bench/step_dump.h"
 #include "engine/core/half.h"
 #include "engine/core/philox.h"
 #include "engine/train/adamw.h"
@@ -108,16 +109,21 @@ class Session {
   }
 
   void step(std::uint32_t number) {
-    context_.step = number;
-    arena_->zero_grad(context_);
-    fill(context_, loss_, 0);
-    runner_.train(context_, runner_.made_up(context_, tokens_), loss_);
+    forward_backward(number);
     adamw_->step(context_, *arena_, state_, loss_, nullptr);
     read_step_state(context_, state_);
   }
   Runtime& runtime() { return runtime_; }
+  void dump(const fs::path& folder);
 
  private:
+  void forward_backward(std::uint32_t number) {
+    context_.step = number;
+    arena_->zero_grad(context_);
+    fill(context_, loss_, 0);
+    runner_.train(context_, runner_.made_up(context_, tokens_), loss_);
+  }
+
   Runtime runtime_;
   Context context_;
   Decoder model_;
@@ -128,6 +134,36 @@ class Session {
   Tensor state_, loss_;
   std::int64_t tokens_;
 };
+
+// Sizes of a decoder that bench/peers has.
+nlohmann::json sizes_of(const DecoderConfig& k) {
+  require<ConfigError>(k.family == DecoderFamily::llama || k.family == DecoderFamily::chatglm3,
+                       "--dump: expected a model of the LLaMA or ChatGLM3 layout, got ", name_of(k.family));
+  return {{"kind", "decoder"},
+          {"family", name_of(k.family)},
+          {"vocab", k.vocab},
+          {"width", k.width},
+          {"mlp", k.mlp},
+          {"layers", k.layers},
+          {"heads", k.heads},
+          {"kv_heads", k.kv_heads},
+          {"head_dim", k.head_dim},
+          {"rotary_dims", k.rotary_dims},
+          {"interleaved", k.pairing == RopeSpec::interleaved},
+          {"rope_theta", k.rope_theta},
+          {"eps", k.eps},
+          {"tied_head", k.tied_head}};
+}
+
+void Session::dump(const fs::path& folder) {
+  randomise_up(context_, network_.params());
+  forward_backward(0);
+  StepDump dump;
+  dump.model(model_, "");
+  dump.tensor("out/loss", loss_);
+  dump.number("in/tokens", static_cast<double>(tokens_));
+  dump.write(folder, sizes_of(model_.config()));
+}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -202,6 +238,11 @@ StepBenchResult run_decoder_bench(const StepBenchOptions& o) {
   if (!fs::exists(path)) {
     std::fprintf(stderr, "writing %s\n", path.c_str());
     write_random_model(path, published_decoder(o.model), o.base);
+  }
+  if (!o.dump.empty()) {
+    Session(o, open_decoder_checkpoint(path), Device::cpu()).dump(o.dump);
+    if (!keep) fs::remove(path);
+    return r;
   }
   {
     Session plan(o, open_decoder_checkpoint(path), Device::cpu().planned());

@@ -49,7 +49,13 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   s->add_option("--base", step.base, "Their frozen weights: fp16, q4_0, q8_0")->capture_default_str();
-  s->add_option("--file", step.file, "Their file of random weights: used, or written and kept");
+  s->add_option(
+      "--file", step.file,
+      "Language models: file of random weights, used, or written and kept; pictures: a model to load");
+  s->add_option("--dump", step.dump,
+                "Write the first step to this folder, for bench/peers, and time nothing");
+  s->add_option("--conv-rank", step.conv_rank, "Rank of adapters on 3x3 convolutions; 0 is none")
+      ->check(CLI::NonNegativeNumber);
   s->add_flag("--all-linear", step.all_linear, "Adapters on every linear, not on q and v alone");
   s->add_option("--steps", step.steps, "Timed steps; the median counts")
       ->check(CLI::PositiveNumber)
@@ -63,7 +69,8 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (k->parsed()) return run_kernels(kernels);
-    print(step, run_step_bench(step));
+    const StepBenchResult result = run_step_bench(step);
+    if (step.dump.empty()) print(step, result);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "rankine-bench: %s\n", e.what());
     return 1;

@@ -9,10 +9,14 @@
 
 #include "bench/decoder_bench.h"
 #include "bench/roofline.h"
+#include "bench/step_dump.h"
+#include "engine/core/transfer.h"
 #include "engine/train/adamw.h"
 #include "engine/train/param_arena.h"
 #include "engine/train/resources.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/random/random.h"
+#include "models/nn/load.h"
 #include "models/tasks/diffusion_task.h"
 
 namespace rankine::bench {
@@ -35,14 +39,10 @@ class Session {
     context_.seed = 1;
     config::RunConfig config;
     config.adapter.lora_rank = o.rank;
+    config.adapter.lora_conv_rank = o.conv_rank;
     config.adapter.train_text_encoder = o.text_encoder;
     config.machine.recompute = o.recompute;
-    LoadedModel model;
-    model.name = o.model;
-    model.sd = std::make_unique<StableDiffusion>(published_sizes(family_named(o.model)),
-                                                 std::make_shared<const ClipTokenizer>(""));
-    model.sd->init(context_, 1, DType::f16);
-    task_ = std::make_unique<DiffusionTask>(config, std::move(model), nullptr);
+    task_ = std::make_unique<DiffusionTask>(config, model_for(o, config), nullptr);
     arena_ = std::make_unique<ParamArena>(context_, task_->params());
     adamw_ = std::make_unique<AdamW>(context_, *arena_, AdamWOptions{});
     task_->init_params(context_);
@@ -52,17 +52,36 @@ class Session {
   }
 
   void step(std::uint32_t number) {
-    context_.step = number;
-    arena_->zero_grad(context_);
-    fill(context_, loss_, 0);
-    task_->plan_step(context_, batch_, loss_);
+    forward_backward(number);
     adamw_->step(context_, *arena_, state_, loss_, nullptr);
     read_step_state(context_, state_);
   }
 
   Runtime& runtime() { return runtime_; }
+  void dump(const std::filesystem::path& folder);
 
  private:
+  void forward_backward(std::uint32_t number) {
+    context_.step = number;
+    arena_->zero_grad(context_);
+    fill(context_, loss_, 0);
+    task_->plan_step(context_, batch_, loss_);
+  }
+  LoadedModel model_for(const StepBenchOptions& o, config::RunConfig& config) {
+    if (!o.file.empty()) {
+      config.model.base_model = o.file;
+      return load_model(context_, config, {}, {});
+    }
+    LoadedModel model;
+    model.name = o.model;
+    model.sd = std::make_unique<StableDiffusion>(published_sizes(family_named(o.model)),
+                                                 std::make_shared<const ClipTokenizer>(""));
+    model.sd->init(context_, 1, DType::f16);
+    // Nothing stays zero: products of zeros are not what training computes, and would hide every gradient.
+    init_weights(context_, model.sd->unet, 1, DType::f16, [](const std::string&) { return false; });
+    return model;
+  }
+
   Runtime runtime_;
   Context context_;
   std::unique_ptr<DiffusionTask> task_;
@@ -72,11 +91,73 @@ class Session {
   PlannedBatch batch_;
 };
 
+nlohmann::json sizes_of(const StableDiffusion& sd) {
+  const UNetConfig& u = sd.unet.config();
+  const TextConditioner::Encoder& text = sd.text.encoders.front();
+  const ClipTextConfig& t = text.model->config();
+  return {{"kind", "unet"},
+          {"model_channels", u.model_channels},
+          {"channel_mult", u.channel_mult},
+          {"res_blocks", u.res_blocks},
+          {"transformer_depth", u.transformer_depth},
+          {"context_dim", u.context_dim},
+          {"heads", u.num_heads},
+          {"norm_groups", u.norm_groups},
+          {"text_layers", t.layers},
+          {"text_width", t.width},
+          {"text_heads", t.heads},
+          {"text_mlp", t.mlp},
+          {"text_vocab", t.vocab}};
+}
+
+// The inputs are drawn again as DiffusionTask::plan_step draws them; the loss would show a difference.
+void Session::dump(const std::filesystem::path& folder) {
+  StableDiffusion& sd = task_->model();
+  require<ConfigError>(sd.family() == SdFamily::sd_v1, "--dump: expected a model of the SD 1.x layout, got ",
+                       name_of(sd.family()));
+  randomise_up(context_, task_->params());
+  forward_backward(0);
+  constexpr int kTimestep = 500;
+  const std::vector<int> timesteps(static_cast<std::size_t>(batch_.samples), kTimestep);
+  const TrainingFactors f = training_factors(task_->schedule(), {}, timesteps);
+  const auto factor = [&](const std::vector<float>& values) {
+    Tensor t = context_.empty({batch_.samples}, "factors", DType::f32);
+    set_floats(t, values);
+    return t;
+  };
+  const std::int64_t side = batch_.picture.width / sd.vae.config.downscale();
+  Tensor x0 = context_.empty({batch_.samples, side, side, 4}, "latents");
+  Tensor noise = context_.like(x0, "noise"), x_t = context_.like(x0, "x_t");
+  fill_normal(context_, x0, context_.random(purpose("planned latents"), 0));
+  for (std::int64_t n = 0; n < batch_.samples; ++n) {
+    Tensor one = noise.slice(n, n + 1);
+    fill_normal(context_, one, context_.random(purpose("noise"), static_cast<std::uint32_t>(n)));
+  }
+  mix_per_sample(context_, x_t, factor(f.signal), x0, factor(f.noise), noise);
+
+  StepDump dump;
+  dump.model(sd.unet, "model.diffusion_model.");
+  dump.model(*sd.text.encoders.front().model, "cond_stage_model.transformer.");
+  const std::vector<std::string> captions(timesteps.size());
+  const TextInputs text = sd.text.prepare(context_, captions, 75, {});
+  dump.tensor("in/ids", text.tokens.front().ids);
+  dump.tensor("in/context", sd.text.forward(context_, text).context);
+  dump.tensor("in/x_t", x_t);
+  dump.tensor("in/target", noise);
+  dump.number("in/timestep", kTimestep);
+  dump.tensor("out/loss", loss_);
+  dump.write(folder, sizes_of(sd));
+}
+
 }  // namespace
 
 StepBenchResult run_step_bench(const StepBenchOptions& o) {
   if (is_decoder(o.model)) return run_decoder_bench(o);
   StepBenchResult r;
+  if (!o.dump.empty()) {
+    Session(o, Device::cpu()).dump(o.dump);
+    return r;
+  }
   {
     Session plan(o, Device::cpu().planned());
     plan.runtime().cost().clear();

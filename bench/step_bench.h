@@ -10,7 +10,11 @@ struct StepBenchOptions {
   std::string model = "sd15";  // sd15, sd21, sdxl; llama7b, llama1b, chatglm3
   std::int64_t tokens = 256;   // of a step, language models
   std::string base = "fp16";   // type of their weights: fp16, q4_0, q8_0
-  std::string file;         // their weights: used when it is there, else written and kept; empty: temporary
+  // Language models: their weights, used when it is there, else written and kept; empty: temporary.
+  // Pictures: a model to load instead of random weights.
+  std::string file;
+  std::string dump;         // folder for the first step as bench/step_dump.h has it; nothing is timed then
+  int conv_rank = 0;        // of adapters on 3x3 convolutions, pictures; 0: none
   bool all_linear = false;  // adapters on every linear, not on q and v alone
   int resolution = 256;     // pixels, square
   int batch = 1;
