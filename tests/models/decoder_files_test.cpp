@@ -105,7 +105,7 @@ TEST_F(DecoderFiles, MatricesAreMappedNotCopied) {
   DecoderExport(*model, source).write_gguf(folder / "m.gguf", FileDType::q4_0, vocabulary);
   const DecoderCheckpoint k = open_decoder_checkpoint(folder / "m.gguf");
   Runtime fresh(Device::cpu());
-  Decoder mapped(k.config, k.names);
+  Decoder mapped(c, k.config, k.names);
   load_weights(Context(fresh), mapped, *k.source, k.naming(), {k.source, nullptr});
   const std::size_t vectors =
       4 * static_cast<std::size_t>((2 * source.config.layers + 1) * source.config.width);
@@ -118,7 +118,7 @@ TEST_F(DecoderFiles, MergedModelIsModelAndAdapter) {
   const auto model = random_model();
   DecoderExport(*model, source).write_gguf(folder / "m.gguf", FileDType::f32, vocabulary);
   const DecoderCheckpoint k = open_decoder_checkpoint(folder / "m.gguf");
-  Decoder base(k.config, k.names);
+  Decoder base(c, k.config, k.names);
   load_weights(c, base, *k.source, k.naming(), {k.source, nullptr});
   DecoderLora network;
   LoraSpec spec;
