@@ -1,40 +1,37 @@
 #include "bench/decoder_bench.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <map>
 
-#include "bench/roofline.h"
 #include "bench/step_dump.h"
+#include "bench/step_session.h"
 #include "engine/core/half.h"
 #include "engine/core/philox.h"
-#include "engine/train/adamw.h"
-#include "engine/train/param_arena.h"
-#include "engine/train/resources.h"
 #include "io/formats/gguf.h"
-#include "kernels/elementwise/elementwise.h"
 #include "models/decoder/decoder_checkpoint.h"
 #include "models/decoder/decoder_export.h"
 #include "models/decoder/decoder_lora.h"
 #include "models/decoder/vocabulary_export.h"
+#include "models/tasks/decoder_setup.h"
 #include "models/tasks/text_runner.h"
 
 namespace rankine::bench {
 namespace fs = std::filesystem;
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::size_t kPool = 1U << 20;  // random bytes, used again and again
 
 FileDType base_type(const std::string& base) {
   static const std::map<std::string, FileDType> types{
-      {"fp16", FileDType::f16}, {"q4_0", FileDType::q4_0}, {"q8_0", FileDType::q8_0}};
+      {"fp16", FileDType::f16},
+      {"nf4", FileDType::f16},  // rounded to blocks while loading
+      {"q4_0", FileDType::q4_0},
+      {"q8_0", FileDType::q8_0}};
   const auto it = types.find(base);
-  require<ConfigError>(it != types.end(), "--base: expected fp16, q4_0 or q8_0, got ", base);
+  require<ConfigError>(it != types.end(), "--base: expected fp16, q4_0, q8_0 or nf4, got ", base);
   return it->second;
 }
 
@@ -81,18 +78,17 @@ SpmModel filler_vocabulary() {
   return spm;
 }
 
-// The run as `rankine train` sets it up.
-class Session {
+class TextSession final : public StepSession {
  public:
-  Session(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
-      : runtime_(device, Memory::kUnlimited, o.threads),
-        context_(runtime_),
-        model_(context_, checkpoint.config, checkpoint.names),
+  TextSession(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
+      : StepSession(o, device),
+        model_(context(), checkpoint.config, checkpoint.names),
         runner_(model_, 0),
         tokens_(o.tokens) {
-    context_.seed = 1;
-    context_.training = true;
-    load_weights(context_, model_, *checkpoint.source, checkpoint.naming(), {checkpoint.source, nullptr});
+    config::RunConfig config;
+    if (o.base == "nf4") config.model.quantise_base = config::BaseQuantisation::nf4;
+    load_weights(context(), model_, *checkpoint.source, checkpoint.naming(),
+                 load_options(config, checkpoint));
     model_.set_recompute(o.recompute);
     LoraSpec spec;
     spec.rank = o.rank;
@@ -101,37 +97,18 @@ class Session {
     network_.attach(model_, [&](const std::string& path) {
       return targets.matches(checkpoint.config, checkpoint.names, path) ? std::optional(spec) : std::nullopt;
     });
-    arena_ = std::make_unique<ParamArena>(context_, network_.params());
-    adamw_ = std::make_unique<AdamW>(context_, *arena_, AdamWOptions{});
-    network_.init(context_, 1);
-    state_ = make_step_state(context_, {.lr = 1e-4F, .max_norm = 1});
-    loss_ = context_.empty({1}, "loss", DType::f32);
+    train(network_.params(), [&] { network_.init(context(), 1); });
   }
-
-  void step(std::uint32_t number) {
-    forward_backward(number);
-    adamw_->step(context_, *arena_, state_, loss_, nullptr);
-    read_step_state(context_, state_);
-  }
-  Runtime& runtime() { return runtime_; }
-  void dump(const fs::path& folder);
+  void dump(const fs::path& folder) override;
 
  private:
-  void forward_backward(std::uint32_t number) {
-    context_.step = number;
-    arena_->zero_grad(context_);
-    fill(context_, loss_, 0);
-    runner_.train(context_, runner_.made_up(context_, tokens_), loss_);
+  void micro_batch(Tensor& loss) override {
+    runner_.train(context(), runner_.made_up(context(), tokens_), loss);
   }
 
-  Runtime runtime_;
-  Context context_;
   Decoder model_;
   TextRunner runner_;
   DecoderLora network_;
-  std::unique_ptr<ParamArena> arena_;
-  std::unique_ptr<AdamW> adamw_;
-  Tensor state_, loss_;
   std::int64_t tokens_;
 };
 
@@ -155,18 +132,14 @@ nlohmann::json sizes_of(const DecoderConfig& k) {
           {"tied_head", k.tied_head}};
 }
 
-void Session::dump(const fs::path& folder) {
-  randomise_up(context_, network_.params());
+void TextSession::dump(const fs::path& folder) {
+  randomise_up(context(), network_.params());
   forward_backward(0);
   StepDump dump;
   dump.model(model_, "");
-  dump.tensor("out/loss", loss_);
+  dump.tensor("out/loss", loss());
   dump.number("in/tokens", static_cast<double>(tokens_));
   dump.write(folder, sizes_of(model_.config()));
-}
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
@@ -230,7 +203,6 @@ void write_random_model(const fs::path& path, const DecoderConfig& config, const
 }
 
 StepBenchResult run_decoder_bench(const StepBenchOptions& o) {
-  StepBenchResult r;
   const bool keep = !o.file.empty();
   const fs::path path =
       keep ? fs::path(o.file)
@@ -239,37 +211,14 @@ StepBenchResult run_decoder_bench(const StepBenchOptions& o) {
     std::fprintf(stderr, "writing %s\n", path.c_str());
     write_random_model(path, published_decoder(o.model), o.base);
   }
-  if (!o.dump.empty()) {
-    Session(o, open_decoder_checkpoint(path), Device::cpu()).dump(o.dump);
-    if (!keep) fs::remove(path);
-    return r;
-  }
-  {
-    Session plan(o, open_decoder_checkpoint(path), Device::cpu().planned());
-    plan.runtime().cost().clear();
-    plan.step(0);
-    r.flops = plan.runtime().cost().flops();
-    r.planned_bytes = plan.runtime().memory().high_water() + plan.runtime().memory().held(Account::mapped);
-  }
-  const Clock::time_point start = Clock::now();
-  Session run(o, open_decoder_checkpoint(path), Device::cpu());
-  r.load_seconds = seconds_since(start);
-  run.step(0);
-  r.first_step_seconds = seconds_since(start);
-  run.runtime().cost().clear();
-  std::vector<double> seconds;
-  for (int i = 0; i < o.steps; ++i) {
-    const Clock::time_point begin = Clock::now();
-    run.step(static_cast<std::uint32_t>(i + 1));
-    seconds.push_back(seconds_since(begin));
-  }
-  std::sort(seconds.begin(), seconds.end());
-  r.seconds = seconds[seconds.size() / 2];
-  r.tokens_per_second = static_cast<double>(o.tokens) / r.seconds;
-  r.peak_rss_bytes = host_memory().peak;
-  if (o.profile) std::fputs(run.runtime().cost().report().c_str(), stderr);
-  r.matmul_gflops = measure_sgemm_rate(run.runtime().pool()).best() * 1e-9;
-  r.matmul_share = r.flops / r.seconds / (r.matmul_gflops * 1e9);
+  const MakeSession make = [&](Device device) {
+    return std::make_unique<TextSession>(o, open_decoder_checkpoint(path), device);
+  };
+  StepBenchResult r;
+  if (o.dump.empty())
+    r = measure_steps(o, make);
+  else
+    make(Device::cpu())->dump(o.dump);
   if (!keep) fs::remove(path);
   return r;
 }

@@ -38,6 +38,10 @@ int main(int argc, char** argv) {
   CLI::App* s =
       app.add_subcommand("step", "A whole LoRA training step on random fp16 weights in published shapes");
   s->add_option("--model", step.model, "sd15, sd21, sdxl; llama7b, llama1b, chatglm3")->capture_default_str();
+  s->add_option("--device", step.device, "cpu, cuda or cuda:N")->capture_default_str();
+  s->add_option("--type", step.type, "Activations on CUDA: fp16, bf16")->capture_default_str();
+  s->add_option("--memory-budget", step.memory_budget, "Memory of the device that may be used, such as 24GiB")
+      ->transform(CLI::AsSizeValue(false));
   s->add_option("--resolution", step.resolution, "Edge of the picture")
       ->check(CLI::Range(64, 2048))
       ->capture_default_str();
@@ -48,7 +52,7 @@ int main(int argc, char** argv) {
   s->add_option("--tokens", step.tokens, "Tokens of a step (language models)")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  s->add_option("--base", step.base, "Their frozen weights: fp16, q4_0, q8_0")->capture_default_str();
+  s->add_option("--base", step.base, "Their frozen weights: fp16, q4_0, q8_0, nf4")->capture_default_str();
   s->add_option(
       "--file", step.file,
       "Language models: file of random weights, used, or written and kept; pictures: a model to load");

@@ -1,19 +1,14 @@
 #include "bench/step_bench.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "bench/decoder_bench.h"
-#include "bench/roofline.h"
 #include "bench/step_dump.h"
+#include "bench/step_session.h"
 #include "engine/core/transfer.h"
-#include "engine/train/adamw.h"
-#include "engine/train/param_arena.h"
-#include "engine/train/resources.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/random/random.h"
 #include "models/nn/load.h"
@@ -31,63 +26,39 @@ SdFamily family_named(const std::string& name) {
   return it->second;
 }
 
-// The run as `rankine train` would set it up, with random fp16 weights in place of a file.
-class Session {
+// Random fp16 weights in place of a file.
+class PictureSession final : public StepSession {
  public:
-  Session(const StepBenchOptions& o, Device device)
-      : runtime_(device, Memory::kUnlimited, o.threads), context_(runtime_) {
-    context_.seed = 1;
+  PictureSession(const StepBenchOptions& o, Device device) : StepSession(o, device) {
     config::RunConfig config;
     config.adapter.lora_rank = o.rank;
     config.adapter.lora_conv_rank = o.conv_rank;
     config.adapter.train_text_encoder = o.text_encoder;
     config.machine.recompute = o.recompute;
     task_ = std::make_unique<DiffusionTask>(config, model_for(o, config), nullptr);
-    arena_ = std::make_unique<ParamArena>(context_, task_->params());
-    adamw_ = std::make_unique<AdamW>(context_, *arena_, AdamWOptions{});
-    task_->init_params(context_);
-    state_ = make_step_state(context_, {.lr = 1e-4F, .max_norm = 1});
-    loss_ = context_.empty({1}, "loss", DType::f32);
+    train(task_->params(), [&] { task_->init_params(context()); });
     batch_ = {o.batch, {o.resolution, o.resolution}};
   }
-
-  void step(std::uint32_t number) {
-    forward_backward(number);
-    adamw_->step(context_, *arena_, state_, loss_, nullptr);
-    read_step_state(context_, state_);
-  }
-
-  Runtime& runtime() { return runtime_; }
-  void dump(const std::filesystem::path& folder);
+  void dump(const std::filesystem::path& folder) override;
 
  private:
-  void forward_backward(std::uint32_t number) {
-    context_.step = number;
-    arena_->zero_grad(context_);
-    fill(context_, loss_, 0);
-    task_->plan_step(context_, batch_, loss_);
-  }
+  void micro_batch(Tensor& loss) override { task_->plan_step(context(), batch_, loss); }
   LoadedModel model_for(const StepBenchOptions& o, config::RunConfig& config) {
     if (!o.file.empty()) {
       config.model.base_model = o.file;
-      return load_model(context_, config, {}, {});
+      return load_model(context(), config, {}, {});
     }
     LoadedModel model;
     model.name = o.model;
     model.sd = std::make_unique<StableDiffusion>(published_sizes(family_named(o.model)),
                                                  std::make_shared<const ClipTokenizer>(""));
-    model.sd->init(context_, 1, DType::f16);
+    model.sd->init(context(), 1, DType::f16);
     // Nothing stays zero: products of zeros are not what training computes, and would hide every gradient.
-    init_weights(context_, model.sd->unet, 1, DType::f16, [](const std::string&) { return false; });
+    init_weights(context(), model.sd->unet, 1, DType::f16, [](const std::string&) { return false; });
     return model;
   }
 
-  Runtime runtime_;
-  Context context_;
   std::unique_ptr<DiffusionTask> task_;
-  std::unique_ptr<ParamArena> arena_;
-  std::unique_ptr<AdamW> adamw_;
-  Tensor state_, loss_;
   PlannedBatch batch_;
 };
 
@@ -111,41 +82,41 @@ nlohmann::json sizes_of(const StableDiffusion& sd) {
 }
 
 // The inputs are drawn again as DiffusionTask::plan_step draws them; the loss would show a difference.
-void Session::dump(const std::filesystem::path& folder) {
+void PictureSession::dump(const std::filesystem::path& folder) {
   StableDiffusion& sd = task_->model();
   require<ConfigError>(sd.family() == SdFamily::sd_v1, "--dump: expected a model of the SD 1.x layout, got ",
                        name_of(sd.family()));
-  randomise_up(context_, task_->params());
+  randomise_up(context(), task_->params());
   forward_backward(0);
   constexpr int kTimestep = 500;
   const std::vector<int> timesteps(static_cast<std::size_t>(batch_.samples), kTimestep);
   const TrainingFactors f = training_factors(task_->schedule(), {}, timesteps);
   const auto factor = [&](const std::vector<float>& values) {
-    Tensor t = context_.empty({batch_.samples}, "factors", DType::f32);
+    Tensor t = context().empty({batch_.samples}, "factors", DType::f32);
     set_floats(t, values);
     return t;
   };
   const std::int64_t side = batch_.picture.width / sd.vae.config.downscale();
-  Tensor x0 = context_.empty({batch_.samples, side, side, 4}, "latents");
-  Tensor noise = context_.like(x0, "noise"), x_t = context_.like(x0, "x_t");
-  fill_normal(context_, x0, context_.random(purpose("planned latents"), 0));
+  Tensor x0 = context().empty({batch_.samples, side, side, 4}, "latents");
+  Tensor noise = context().like(x0, "noise"), x_t = context().like(x0, "x_t");
+  fill_normal(context(), x0, context().random(purpose("planned latents"), 0));
   for (std::int64_t n = 0; n < batch_.samples; ++n) {
     Tensor one = noise.slice(n, n + 1);
-    fill_normal(context_, one, context_.random(purpose("noise"), static_cast<std::uint32_t>(n)));
+    fill_normal(context(), one, context().random(purpose("noise"), static_cast<std::uint32_t>(n)));
   }
-  mix_per_sample(context_, x_t, factor(f.signal), x0, factor(f.noise), noise);
+  mix_per_sample(context(), x_t, factor(f.signal), x0, factor(f.noise), noise);
 
   StepDump dump;
   dump.model(sd.unet, "model.diffusion_model.");
   dump.model(*sd.text.encoders.front().model, "cond_stage_model.transformer.");
   const std::vector<std::string> captions(timesteps.size());
-  const TextInputs text = sd.text.prepare(context_, captions, 75, {});
+  const TextInputs text = sd.text.prepare(context(), captions, 75, {});
   dump.tensor("in/ids", text.tokens.front().ids);
-  dump.tensor("in/context", sd.text.forward(context_, text).context);
+  dump.tensor("in/context", sd.text.forward(context(), text).context);
   dump.tensor("in/x_t", x_t);
   dump.tensor("in/target", noise);
   dump.number("in/timestep", kTimestep);
-  dump.tensor("out/loss", loss_);
+  dump.tensor("out/loss", loss());
   dump.write(folder, sizes_of(sd));
 }
 
@@ -153,78 +124,63 @@ void Session::dump(const std::filesystem::path& folder) {
 
 StepBenchResult run_step_bench(const StepBenchOptions& o) {
   if (is_decoder(o.model)) return run_decoder_bench(o);
-  StepBenchResult r;
-  if (!o.dump.empty()) {
-    Session(o, Device::cpu()).dump(o.dump);
-    return r;
-  }
-  {
-    Session plan(o, Device::cpu().planned());
-    plan.runtime().cost().clear();
-    plan.step(0);
-    r.flops = plan.runtime().cost().flops();
-    r.planned_bytes = plan.runtime().memory().high_water();
-  }
-  Session run(o, Device::cpu());
-  run.step(0);
-  run.runtime().cost().clear();
-  std::vector<double> seconds;
-  for (int i = 0; i < o.steps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    run.step(static_cast<std::uint32_t>(i + 1));
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  std::sort(seconds.begin(), seconds.end());
-  r.seconds = seconds[seconds.size() / 2];
-  r.peak_rss_bytes = host_memory().peak;
-  if (o.profile) std::fputs(run.runtime().cost().report().c_str(), stderr);
-  r.matmul_gflops = measure_sgemm_rate(run.runtime().pool()).best() * 1e-9;
-  r.matmul_share = r.flops / r.seconds / (r.matmul_gflops * 1e9);
-  return r;
+  const MakeSession make = [&](Device device) { return std::make_unique<PictureSession>(o, device); };
+  if (o.dump.empty()) return measure_steps(o, make);
+  make(Device::cpu())->dump(o.dump);
+  return {};
 }
+
+namespace {
+
+constexpr double kGiB = 1U << 30;
+
+nlohmann::json to_json(const StepBenchOptions& o, const StepBenchResult& r) {
+  nlohmann::json json{{"model", o.model},
+                      {"device", o.device},
+                      {"batch", o.batch},
+                      {"rank", o.rank},
+                      {"seconds", r.seconds},
+                      {"flops", r.flops},
+                      {"peak_bytes", r.peak_bytes},
+                      {"planned_bytes", r.planned_bytes},
+                      {"matmul_gflops", r.matmul_gflops},
+                      {"matmul_share", r.matmul_share},
+                      {"load_seconds", r.load_seconds},
+                      {"first_step_seconds", r.first_step_seconds}};
+  for (const Phases::Line& line : r.phases) json["phase_milliseconds"][line.name] = 1e3 * line.seconds;
+  if (o.device != "cpu") json.update({{"type", o.type}, {"busy", r.busy}});
+  if (is_decoder(o.model))
+    json.update({{"tokens", o.tokens},
+                 {"base", o.base},
+                 {"tokens_per_second", static_cast<double>(o.tokens) / r.seconds}});
+  else
+    json["resolution"] = o.resolution;
+  return json;
+}
+
+}  // namespace
 
 void print(const StepBenchOptions& o, const StepBenchResult& r) {
   if (o.json) {
-    nlohmann::json json{{"model", o.model},
-                        {"resolution", o.resolution},
-                        {"batch", o.batch},
-                        {"rank", o.rank},
-                        {"seconds", r.seconds},
-                        {"flops", r.flops},
-                        {"peak_rss_bytes", r.peak_rss_bytes},
-                        {"planned_bytes", r.planned_bytes},
-                        {"matmul_gflops", r.matmul_gflops},
-                        {"matmul_share", r.matmul_share}};
-    if (is_decoder(o.model)) {
-      json.erase("resolution");
-      json.update({{"tokens", o.tokens},
-                   {"base", o.base},
-                   {"tokens_per_second", r.tokens_per_second},
-                   {"load_seconds", r.load_seconds},
-                   {"first_step_seconds", r.first_step_seconds}});
-    }
-    std::puts(json.dump().c_str());
+    std::puts(to_json(o, r).dump().c_str());
     return;
   }
-  if (is_decoder(o.model)) {
-    std::printf(
-        "%s %s  %lld tokens  rank %d: %.2f s a step, %.1f tokens/s, %.1f GFLOP, %.2f of matmul (%.1f "
-        "GFLOP/s)\n",
-        o.model.c_str(), o.base.c_str(), static_cast<long long>(o.tokens), o.rank, r.seconds,
-        r.tokens_per_second, r.flops * 1e-9, r.matmul_share, r.matmul_gflops);
-    std::printf(
-        "  loaded in %.2f s, first step done after %.2f s; peak resident %.2f GiB, planned %.2f GiB\n",
-        r.load_seconds, r.first_step_seconds, double(r.peak_rss_bytes) / (1U << 30),
-        double(r.planned_bytes) / (1U << 30));
-    return;
-  }
-  std::printf(
-      "%s  %d px  batch %d  rank %d: %.2f s a step, %.1f GFLOP, %.1f GFLOP/s = %.2f of matmul (%.1f "
-      "GFLOP/s)\n",
-      o.model.c_str(), o.resolution, o.batch, o.rank, r.seconds, r.flops * 1e-9, r.flops / r.seconds * 1e-9,
-      r.matmul_share, r.matmul_gflops);
-  std::printf("  peak resident %.2f GiB, planned %.2f GiB (%.3f)\n", double(r.peak_rss_bytes) / (1U << 30),
-              double(r.planned_bytes) / (1U << 30), double(r.peak_rss_bytes) / double(r.planned_bytes));
+  if (is_decoder(o.model))
+    std::printf("%s %s  %lld tokens  rank %d  %s: %.2f ms a step, %.1f tokens/s", o.model.c_str(),
+                o.base.c_str(), static_cast<long long>(o.tokens), o.rank, o.device.c_str(), 1e3 * r.seconds,
+                static_cast<double>(o.tokens) / r.seconds);
+  else
+    std::printf("%s  %d px  batch %d  rank %d  %s: %.2f ms a step", o.model.c_str(), o.resolution, o.batch,
+                o.rank, o.device.c_str(), 1e3 * r.seconds);
+  std::printf(", %.1f GFLOP, %.1f GFLOP/s = %.2f of matmul (%.1f GFLOP/s)\n ", r.flops * 1e-9,
+              r.flops / r.seconds * 1e-9, r.matmul_share, r.matmul_gflops);
+  for (const Phases::Line& line : r.phases)
+    std::printf(" %s %.2f ms;", line.name.c_str(), 1e3 * line.seconds);
+  if (o.device != "cpu") std::printf(" device busy %.3f of the step;", r.busy);
+  std::printf(" loaded in %.2f s, first step done after %.2f s\n  peak %.3f GiB, planned %.3f GiB (%.3f)\n",
+              r.load_seconds, r.first_step_seconds, static_cast<double>(r.peak_bytes) / kGiB,
+              static_cast<double>(r.planned_bytes) / kGiB,
+              static_cast<double>(r.peak_bytes) / static_cast<double>(r.planned_bytes));
 }
 
 }  // namespace rankine::bench

@@ -3,13 +3,19 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "engine/core/phases.h"
 
 namespace rankine::bench {
 
 struct StepBenchOptions {
-  std::string model = "sd15";  // sd15, sd21, sdxl; llama7b, llama1b, chatglm3
-  std::int64_t tokens = 256;   // of a step, language models
-  std::string base = "fp16";   // type of their weights: fp16, q4_0, q8_0
+  std::string model = "sd15";       // sd15, sd21, sdxl; llama7b, llama1b, chatglm3
+  std::string device = "cpu";       // cpu, cuda, cuda:N
+  std::string type = "fp16";        // of activations on CUDA: fp16, bf16
+  std::uint64_t memory_budget = 0;  // bytes of the device's memory; 0: what there is
+  std::int64_t tokens = 256;        // of a step, language models
+  std::string base = "fp16";        // type of their weights: fp16, q4_0, q8_0, nf4
   // Language models: their weights, used when it is there, else written and kept; empty: temporary.
   // Pictures: a model to load instead of random weights.
   std::string file;
@@ -30,13 +36,14 @@ struct StepBenchOptions {
 struct StepBenchResult {
   double seconds = 0;                // median step: forward, backward, clip, optimizer
   double flops = 0;                  // per step, convolutions counted as direct ones
-  std::uint64_t peak_rss_bytes = 0;  // of this process
+  std::uint64_t peak_bytes = 0;      // CPU: resident, of this process; CUDA: of the device's arena
   std::uint64_t planned_bytes = 0;   // what the plan device forecast
   double matmul_gflops = 0;          // measured in this run on the same threads
   double matmul_share = 0;           // flops / seconds over the rate above
-  double loss = 0;
-  // Language models: from nothing to a loaded model, and to the end of the first step.
-  double load_seconds = 0, first_step_seconds = 0, tokens_per_second = 0;
+  double busy = 0;                   // CUDA: share of the step that the device worked
+  std::vector<Phases::Line> phases;  // of one more step, not recorded
+  double load_seconds = 0,
+         first_step_seconds = 0;  // from nothing to a loaded model, and to its first step's end
 };
 
 StepBenchResult run_step_bench(const StepBenchOptions& options);

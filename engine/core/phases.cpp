@@ -7,7 +7,10 @@
 namespace rankine {
 
 void Phases::begin(Device device, [[maybe_unused]] CudaStream stream, std::string_view name) {
-  if (!on_ || device.plan) return;
+  if (detail_ == Detail::off || device.plan) return;
+  if constexpr (build::cuda) {
+    if (device.is_cuda() && cuda::recording(stream)) return;
+  }
   Mark mark{std::string(name), std::chrono::steady_clock::now(), nullptr};
   if constexpr (build::cuda) {
     if (device.is_cuda()) mark.device = cuda::record_timed_event(stream);

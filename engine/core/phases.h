@@ -1,9 +1,10 @@
 // How long the phases of a step take on the device: forward, loss, backward, update. Off unless somebody
-// measures. On CUDA times are the device's own, between events of the stream, so nothing waits; a graph
-// (step_graph.h) has no phases, so work that is measured is not recorded.
+// measures. On CUDA times are the device's own, between events of the stream, so nothing waits. A graph
+// (step_graph.h) is one phase, "graph"; to see inside, work is not recorded while `inside` is on.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,10 +23,11 @@ class Phases {
     double seconds = 0;
   };
 
-  void turn_on(bool on) { on_ = on; }
-  bool on() const { return on_; }
+  enum class Detail : std::uint8_t { off, graphs, inside };
+  void set(Detail detail) { detail_ = detail; }
+  Detail detail() const { return detail_; }
 
-  // The phase before ends where `name` begins; an empty name begins none.
+  // The phase before ends where `name` begins; an empty name begins none. Nothing in work that is recorded.
   void begin(Device device, CudaStream stream, std::string_view name);
   // Seconds per name in the order they first began, since the last call; waits for the device. Calls of one
   // name are added up.
@@ -37,7 +39,7 @@ class Phases {
     std::chrono::steady_clock::time_point host;
     std::shared_ptr<CUevent_st> device;
   };
-  bool on_ = false;
+  Detail detail_ = Detail::off;
   std::vector<Mark> marks_;
 };
 

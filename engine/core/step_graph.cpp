@@ -24,7 +24,7 @@ void StepGraph::run(const Context& c, const std::function<void()>& work) {
   if (!c.device().is_cuda()) return work();
   Memory::Frame frame(c.memory());
   if constexpr (build::cuda) {
-    if (!c.planning() && seen_ && !c.runtime().phases().on()) {
+    if (!c.planning() && seen_ && c.runtime().phases().detail() != Phases::Detail::inside) {
       if (!graph_ || base_ != frame.base()) {
         graph_.reset();
         graph_ = cuda::record_graph(c.cuda_stream(), work);
@@ -32,7 +32,9 @@ void StepGraph::run(const Context& c, const std::function<void()>& work) {
         ++recorded_;
       }
       frame.open_all();
+      c.phase("graph");
       cuda::launch_graph(graph_, c.cuda_stream());
+      c.phase("");
       ++launched_;
       return frame.close();
     }

@@ -76,7 +76,8 @@ SpmModel learned_vocabulary(const config::RunConfig& config, std::int64_t size) 
   return train_spm(texts, o);
 }
 
-// The linears of the layers; embedding and head stay as they are, as QLoRA leaves them.
+}  // namespace
+
 LoadOptions load_options(const config::RunConfig& config, const DecoderCheckpoint& k) {
   LoadOptions o;
   o.mapped = k.source;
@@ -89,8 +90,6 @@ LoadOptions load_options(const config::RunConfig& config, const DecoderCheckpoin
   }
   return o;
 }
-
-}  // namespace
 
 DecoderCheckpoint checkpoint_of(const config::RunConfig& config) {
   if (config.model.new_model) return new_checkpoint(config.model.new_model->decoder);

@@ -6,6 +6,7 @@
 
 #include "io/config/run_config.h"
 #include "models/decoder/decoder_export.h"
+#include "models/nn/load.h"
 
 namespace rankine {
 
@@ -17,6 +18,10 @@ struct LoadedDecoder {
   std::string name;         // file or folder name of the base
   std::string fingerprint;  // of names, types, shapes and a sample of the bytes of its tensors
 };
+
+// How weights are loaded: mapped where they can be, and under `quantise_base` the linears of the layers in
+// blocks; embedding and head stay as they are, as QLoRA leaves them.
+LoadOptions load_options(const config::RunConfig& config, const DecoderCheckpoint& k);
 
 // The checkpoint, nothing loaded: what data and plans need.
 DecoderCheckpoint checkpoint_of(const config::RunConfig& config);

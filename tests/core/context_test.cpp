@@ -59,7 +59,7 @@ TEST(Phases, AreAddedUpByNameAndOnlyWhenAsked) {
   const Context c(runtime);
   c.phase("unheard");
   EXPECT_TRUE(runtime.phases().take(c.device(), nullptr).empty());
-  runtime.phases().turn_on(true);
+  runtime.phases().set(Phases::Detail::inside);
   for (const char* name : {"forward", "backward", "forward", ""}) {
     c.phase(name);
     const auto start = std::chrono::steady_clock::now();
@@ -73,7 +73,7 @@ TEST(Phases, AreAddedUpByNameAndOnlyWhenAsked) {
   EXPECT_EQ(lines[1].name, "backward");
   EXPECT_GE(lines[1].seconds, 0.002);
   EXPECT_TRUE(runtime.phases().take(c.device(), nullptr).empty());
-  plan.phases().turn_on(true);
+  plan.phases().set(Phases::Detail::inside);
   Context(plan).phase("forward");
   EXPECT_TRUE(plan.phases().take(plan.device(), nullptr).empty());
 }

@@ -1,0 +1,48 @@
+// A run as `rankine train` sets it up, with made-up data, and the time of its optimizer steps.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "bench/step_bench.h"
+#include "engine/train/adamw.h"
+
+namespace rankine::bench {
+
+class StepSession {
+ public:
+  // The device's memory, within options.memory_budget.
+  StepSession(const StepBenchOptions& options, Device device);
+  virtual ~StepSession() = default;
+  StepSession(const StepSession&) = delete;
+  StepSession& operator=(const StepSession&) = delete;
+
+  // Forward, backward and update; waits for the device once, at its end.
+  void step(std::uint32_t number);
+  // The first step, with adapters that are not zero, as bench/step_dump.h has it.
+  virtual void dump(const std::filesystem::path& folder) = 0;
+  Runtime& runtime() { return runtime_; }
+
+ protected:
+  // After the model is there: lays out what trains. init() gives the parameters their starting values.
+  void train(std::vector<Param*> params, const std::function<void()>& init);
+  // One micro-batch; gradients and `loss` are added to.
+  virtual void micro_batch(Tensor& loss) = 0;
+  void forward_backward(std::uint32_t number);
+  Context& context() { return context_; }
+  const Tensor& loss() const { return loss_; }
+
+ private:
+  Runtime runtime_;
+  Context context_;
+  std::unique_ptr<ParamArena> arena_;
+  std::unique_ptr<AdamW> adamw_;
+  Tensor state_, loss_;
+};
+
+using MakeSession = std::function<std::unique_ptr<StepSession>(Device)>;
+// A plan, then the run: one step to warm up, two on CUDA, where the second is recorded.
+StepBenchResult measure_steps(const StepBenchOptions& options, const MakeSession& make);
+
+}  // namespace rankine::bench
