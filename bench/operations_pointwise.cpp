@@ -1,6 +1,4 @@
 // Numbers one by one, maps, reductions, random numbers, and the optimizer's pass.
-#include <vector>
-
 #include "bench/operations.h"
 #include "kernels/activation/activation.h"
 #include "kernels/elementwise/elementwise.h"
@@ -33,6 +31,12 @@ Call column_sums(Operands& o, const Sizes& n) {
   return [c = o.context(), db, dy]() mutable { add_column_sums(c, db, dy); };
 }
 
+Call total(Operands& o, const Sizes& n) {  // of a loss per sample
+  const Tensor x = o.floats({n[0]});
+  Tensor sum = o.floats({1});
+  return [c = o.context(), sum, x]() mutable { add_sum(c, sum, x); };
+}
+
 // A map, one vector per sample, a table of the map of one sample, and the map twice as wide.
 struct Maps {
   Context c;
@@ -60,9 +64,9 @@ Call upsample_back(Operands& o, const Sizes& n) {
 }
 Call mix(Operands& o, const Sizes& n) {
   const Shape latent{n[0], n[1], n[1], n[2]};
-  const Tensor x = o.activations(latent), z = o.activations(latent);
+  const Tensor x = o.activations(latent), z = o.activations(latent), a = o.floats({n[0]}),
+               b = o.floats({n[0]});
   Tensor y = o.activations(latent);
-  const std::vector<float> a(static_cast<std::size_t>(n[0]), 0.8F), b(a.size(), 0.6F);
   return [c = o.context(), y, x, z, a, b]() mutable { mix_per_sample(c, y, a, x, b, z); };
 }
 
@@ -114,14 +118,12 @@ std::span<const Operation> flat_operations() {
       {"fill_normal", Family::pointwise, 2, points([](Points& p) { fill_normal(p.c, p.y, kStream); })},
       {"dropout", Family::pointwise, 2, points([](Points& p) { dropout(p.c, p.y, p.a, kStream, 0.1F); })},
       {"add_column_sums", Family::pointwise, 2, column_sums},
+      {"add_sum", Family::timesteps, 1, total},
       {"sum", Family::parameters, 1, arena([](Arena& a) { sum(a.c, a.grad); })},
       {"dot", Family::parameters, 1, arena([](Arena& a) { dot(a.c, a.grad, a.value); })},
       {"max_abs", Family::parameters, 1, arena([](Arena& a) { max_abs(a.c, a.grad); })},
       {"all_finite", Family::parameters, 1, arena([](Arena& a) { all_finite(a.c, a.grad); })},
       {"sum_of_squares", Family::parameters, 1, arena([](Arena& a) { sum_of_squares(a.c, a.grad); })},
-      {"adamw_step", Family::parameters, 1, arena([](Arena& a) {
-         adamw_step(a.c, {a.value, a.m, a.v}, a.grad, {});
-       })},
       {"grad_stats", Family::parameters, 1,
        arena([](Arena& a) { grad_stats(a.c, a.state, a.grad, {}, {}); })},
       {"adamw_update", Family::parameters, 1, update},

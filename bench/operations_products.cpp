@@ -2,6 +2,7 @@
 #include "bench/operations.h"
 #include "engine/core/cuda_device.h"
 #include "kernels/common/row_decoder.h"
+#include "kernels/dora/dora.h"
 #include "kernels/lowrank/lowrank.h"
 #include "kernels/matmul/decode_cuda.h"
 #include "kernels/matmul/gemm_cuda.h"
@@ -43,18 +44,43 @@ Call adapted_adjoint(Operands& o, const Sizes& n) {
     lowrank_linear_adjoint(c, dx, dy, w, {&term, 1}, Write::overwrite);
   };
 }
+SampleDropout some_dropout() { return {{1, purpose("bench"), 0, 0}, 0.1F}; }
+
 // The linears that read one x have one middle, as wide as their ranks together.
+template <bool kDropped>
 Call middle(Operands& o, const Sizes& n) {
   const std::int64_t ranks = o.rank() * n[3];
-  const Tensor x = o.activations({n[0], n[1]}), down = o.activations({ranks, n[1]});
-  Tensor s = o.activations({n[0], ranks});
-  return [c = o.context(), s, x, down]() mutable { lowrank_middle(c, s, x, down); };
+  const Tensor x = o.activations({1, n[0], n[1]}), down = o.activations({ranks, n[1]});
+  Tensor s = o.activations({1, n[0], ranks});
+  const SampleDropout dropout = kDropped ? some_dropout() : SampleDropout{};
+  return [c = o.context(), s, x, down, dropout]() mutable { lowrank_middle(c, s, x, down, dropout); };
 }
+Call drop_middle(Operands& o, const Sizes& n) {
+  Tensor s = o.activations({1, n[0], o.rank() * n[3]});
+  const MiddleDropout dropout{some_dropout(), {}};
+  return [c = o.context(), s, dropout]() mutable { lowrank_drop_middle(c, s, dropout); };
+}
+template <bool kDropped>
 Call down_grad(Operands& o, const Sizes& n) {
   const std::int64_t ranks = o.rank() * n[3];
-  const Tensor x = o.activations({n[0], n[1]}), ds = o.activations({n[0], ranks});
+  const Tensor x = o.activations({1, n[0], n[1]}), ds = o.activations({1, n[0], ranks});
   Tensor ddown = o.floats({ranks, n[1]});
-  return [c = o.context(), ddown, ds, x]() mutable { lowrank_down_grad(c, ddown, ds, x); };
+  const SampleDropout dropout = kDropped ? some_dropout() : SampleDropout{};
+  return [c = o.context(), ddown, ds, x, dropout]() mutable { lowrank_down_grad(c, ddown, ds, x, dropout); };
+}
+Call dora_norms(Operands& o, const Sizes& n) {
+  const std::int64_t out = n[2], r = o.rank();
+  const Tensor base = o.floats({out}), cross = o.activations({r, out}), up = o.activations({out, r}),
+               gram = o.activations({out, r});
+  Tensor inverse = o.floats({out});
+  return [c = o.context(), inverse, base, cross, up, gram]() mutable {
+    dora_inverse_norms(c, inverse, {base, cross, up, gram, 0.5F});
+  };
+}
+Call dora_magnitudes(Operands& o, const Sizes& n) {
+  const Tensor dy = o.activations({n[0], n[2]}), y = o.activations({n[0], n[2]}), inverse = o.floats({n[2]});
+  Tensor dm = o.floats({n[2]});
+  return [c = o.context(), dm, dy, y, inverse]() mutable { dora_magnitude_grad(c, dm, dy, y, inverse); };
 }
 Call up_backward(Operands& o, const Sizes& n) {
   const Tensor dy = o.activations({n[0], n[2]});
@@ -140,10 +166,15 @@ std::span<const Operation> product_operations() {
       {"linear_adjoint", Family::linear, 3, dense_adjoint},
       {"lowrank_linear_forward", Family::linear, 3, adapted_forward},
       {"lowrank_linear_adjoint", Family::linear, 3, adapted_adjoint},
-      {"lowrank_middle", Family::linear, 4, middle},
+      {"lowrank_middle", Family::linear, 4, middle<false>},
+      {"lowrank_middle_dropped", Family::linear, 4, middle<true>},
+      {"lowrank_drop_middle", Family::linear, 4, drop_middle},
       {"lowrank_up_backward", Family::linear, 3, up_backward},
-      {"lowrank_down_grad", Family::linear, 4, down_grad},
+      {"lowrank_down_grad", Family::linear, 4, down_grad<false>},
+      {"lowrank_down_grad_dropped", Family::linear, 4, down_grad<true>},
       {"lowrank_up_add", Family::linear, 3, up_add},
+      {"dora_inverse_norms", Family::linear, 3, dora_norms},
+      {"dora_magnitude_grad", Family::linear, 3, dora_magnitudes},
       {"linear_weight_grad", Family::linear, 3, weight_grad},
       {"gemm_own", Family::linear, 3, own_product, nullptr, Operation::cuda_only},
       {"gemm_cublaslt", Family::linear, 3, library_product, nullptr, Operation::cuda_only},

@@ -1,8 +1,5 @@
 // What works on rows of tokens or pixels: attention, positions, look-ups, losses.
-#include <vector>
-
 #include "bench/operations.h"
-#include "engine/core/transfer.h"
 #include "kernels/attention/attention.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/loss/loss.h"
@@ -88,18 +85,16 @@ Call entropy(Operands& o, const Sizes& n) {
 
 Call regression(Operands& o, const Sizes& n) {
   const Shape latent{n[0], n[1], n[1], n[2]};
-  const Tensor target = o.activations(latent);
+  const Tensor target = o.activations(latent), weights = o.floats({n[0]});
   Tensor loss = o.floats({n[0]}), pred = o.activations(latent), dpred = o.activations(latent);
-  const std::vector<float> weights(static_cast<std::size_t>(n[0]), 0.5F);
   return [c = o.context(), loss, dpred, pred, target, weights]() mutable {
     regression_loss(c, loss, dpred, pred, target, weights, {});
   };
 }
 Call kl_normal(Operands& o, const Sizes& n) {
   const Shape moments{n[0], n[1], n[1], 2 * n[2]};
-  const Tensor x = o.activations(moments);
+  const Tensor x = o.activations(moments), weights = o.floats({n[0]});
   Tensor loss = o.floats({n[0]}), dx = o.activations(moments);
-  const std::vector<float> weights(static_cast<std::size_t>(n[0]), 0.5F);
   return [c = o.context(), loss, dx, x, weights]() mutable { kl_normal_loss(c, loss, dx, x, weights); };
 }
 Call posterior(Operands& o, const Sizes& n) {
