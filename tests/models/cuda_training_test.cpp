@@ -2,6 +2,7 @@
 // is no card: what comes out is what the CPU makes, to what fp16 activations allow; overflows are skipped;
 // checkpoints continue to the byte; and the device is read once a step.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -183,7 +184,7 @@ class CudaTraining : public ::testing::Test {
     return {std::istreambuf_iterator<char>(in), {}};
   }
 
-  const fs::path folder = fs::path(::testing::TempDir()) / "rankine-cuda-training";
+  const fs::path folder = fs::path(::testing::TempDir()) / join("rankine-cuda-training-", ::getpid());
 };
 
 TEST_F(CudaTraining, UNetAgreesWithTheCpu) {
