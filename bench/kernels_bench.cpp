@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
 #include <map>
 
 #include "bench/kernels_print.h"
@@ -47,13 +50,17 @@ class Bench {
                  device_.is_cuda() ? type_named(o.type) : DType::f32),
         c_(runtime_) {}
 
-  KernelsResult run() {
+  KernelsResult run(const Seen& seen) {
     CeilingSizes sizes;
     if (!device_.is_cuda()) sizes = {2048, std::size_t{256} << 20, 0, 1.0};
     if (options_.quick) sizes = {64, std::size_t{1} << 20, 2, 0};
     KernelsResult result{measure_ceilings(c_, sizes), {}};
     ceilings_ = &result.ceilings;
-    for (const KernelCase& k : kernel_cases(filter())) result.lines.push_back(measure(k));
+    if (seen) seen(result);
+    for (const KernelCase& k : kernel_cases(filter())) {
+      result.lines.push_back(measure(k));
+      if (seen) seen(result);
+    }
     return result;
   }
 
@@ -88,23 +95,36 @@ class Bench {
     const Forecast f = forecast(k, runtime_, options_.rank);
     const Bound bound = bound_of(f.cost, *ceilings_);
     const Sharing sharing = bound.by_bytes ? Sharing::nothing : Sharing::activations;
-    const int sets = sets_of(f, sharing);
-    KernelLine line{k, f.cost, {}, bound, sets, sharing};
-    if (f.peak > memory()) {
+    KernelLine line{k, f.cost, {}, bound, sets_of(f, sharing), sharing};
+    if (f.peak > memory())
       line.skipped = join("needs ", human_bytes(double(f.peak)));
-      return line;
-    }
-    std::vector<Operands> operands;
-    operands.reserve(static_cast<std::size_t>(sets));
-    std::vector<Call> calls;
-    operands.emplace_back(c_, options_.rank);
-    calls.push_back(k.operation->make(operands[0], k.n));
-    for (int i = 1; i < sets; ++i) {
-      operands.emplace_back(operands[0], sharing, static_cast<std::uint32_t>(i));
-      calls.push_back(k.operation->make(operands.back(), k.n));
-    }
-    line.time = time_calls(c_, calls, options_.seconds);
+    else if (options_.limit > 0 && seconds_since_start() > options_.limit)
+      line.skipped = "no time left";
+    else
+      time(line);
     return line;
+  }
+
+  void time(KernelLine& line) {
+    const auto sets = static_cast<std::size_t>(line.sets);
+    try {
+      std::vector<Operands> operands;
+      operands.reserve(sets);  // further ones point to the first
+      std::vector<Call> calls;
+      operands.emplace_back(c_, options_.rank);
+      for (std::size_t i = 0; i < sets; ++i) {
+        if (i > 0) operands.emplace_back(operands[0], line.sharing, static_cast<std::uint32_t>(i));
+        calls.push_back(line.what.operation->make(operands[i], line.what.n));
+      }
+      line.time = time_calls(c_, calls, options_.seconds);
+    } catch (const Error& e) {  // the other cases may still tell something
+      line.skipped = e.what();
+      line.failed = true;
+    }
+  }
+
+  double seconds_since_start() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
 
   static constexpr std::size_t kHostMemory = std::size_t{4} << 30;
@@ -114,6 +134,7 @@ class Bench {
   Runtime runtime_;
   Context c_;
   const Ceilings* ceilings_ = nullptr;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 
   static std::size_t free_before(Device device) {
     if constexpr (build::cuda) {
@@ -142,7 +163,9 @@ Device bench_device(const std::string& name) {
   throw ConfigError("--device: this build has no CUDA kernels; configure with -DRANKINE_CUDA=ON");
 }
 
-KernelsResult measure_kernels(const KernelsOptions& options) { return Bench(options).run(); }
+KernelsResult measure_kernels(const KernelsOptions& options, const Seen& seen) {
+  return Bench(options).run(seen);
+}
 
 std::vector<AdapterCost> adapter_costs(const std::vector<KernelLine>& lines) {
   struct Sums {
@@ -176,12 +199,23 @@ std::vector<AdapterCost> adapter_costs(const std::vector<KernelLine>& lines) {
 }
 
 int run_kernels(const KernelsOptions& options) {
-  const KernelsResult result = measure_kernels(options);
+  const KernelsResult result = measure_kernels(options, [&](const KernelsResult& so_far) {
+    if (options.json) return;
+    if (so_far.lines.empty())
+      print_head(options, so_far.ceilings);
+    else
+      print_line(so_far.lines.back(), so_far.ceilings.mma_flops > 0);
+  });
   if (options.json)
-    print_json(options, result);
+    std::printf("%s\n", json_of(options, result).c_str());
   else
-    print_table(options, result);
-  return 0;
+    print_end(options, result);
+  if (!options.save.empty()) {
+    std::ofstream out(options.save);
+    out << json_of(options, result) << '\n';
+    require<Error>(out.good(), "--save: cannot write ", options.save);
+  }
+  return std::any_of(result.lines.begin(), result.lines.end(), [](const KernelLine& l) { return l.failed; });
 }
 
 }  // namespace rankine::bench

@@ -22,6 +22,8 @@ struct KernelsOptions {
   int threads = 0;                    // 0: one per core
   int rank = 16;                      // of the adapters
   double seconds = 0.1;               // per case
+  double limit = 0;                   // seconds after which no further case is begun; 0: none
+  std::string save{};                 // also write the JSON document to this file
 };
 
 struct KernelLine {
@@ -31,7 +33,8 @@ struct KernelLine {
   Bound bound;
   int sets;               // of operands
   Sharing sharing;        // among them
-  std::string skipped{};  // why it was not run: operands beyond the memory
+  std::string skipped{};  // why it was not run: no memory or no time for it
+  bool failed = false;    // it threw; `skipped` says what
   double share() const { return time.seconds > 0 ? bound.seconds / time.seconds : 0; }
 };
 
@@ -42,8 +45,10 @@ struct KernelsResult {
 
 // Throws ConfigError for a device, type or model that does not exist.
 Device bench_device(const std::string& name);
-KernelsResult measure_kernels(const KernelsOptions& options);
-int run_kernels(const KernelsOptions& options);  // and prints
+// `seen` is called when the ceilings are measured, and after every line.
+using Seen = std::function<void(const KernelsResult& so_far)>;
+KernelsResult measure_kernels(const KernelsOptions& options, const Seen& seen = {});
+int run_kernels(const KernelsOptions& options);  // and prints; 1 when a case failed
 
 // What adapters of one model cost beside its frozen linears: sums over the step's linears, times their
 // counts, of the adapted products and their small products over the frozen products.

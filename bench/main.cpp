@@ -26,6 +26,9 @@ int main(int argc, char** argv) {
   k->add_option("--type", kernels.type, "Activations on CUDA: fp16, bf16")->capture_default_str();
   k->add_flag("--quick", kernels.quick, "Tiny sizes, few calls: shows that everything runs");
   k->add_flag("--json", kernels.json, "Print one JSON document");
+  k->add_option("--save", kernels.save, "Also write the JSON document to this file");
+  k->add_option("--limit", kernels.limit, "Seconds after which no further case is begun")
+      ->check(CLI::NonNegativeNumber);
   k->add_option("--threads", kernels.threads, "Threads; 0 is one per core")->check(CLI::NonNegativeNumber);
   k->add_option("--rank", kernels.rank, "Rank of the adapters")
       ->check(CLI::PositiveNumber)

@@ -1,9 +1,12 @@
 #include "bench/roofline.h"
 
+#ifdef RANKINE_WITH_CBLAS
 #include <cblas.h>
 #include <dlfcn.h>
+#endif
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "engine/core/context.h"
@@ -26,12 +29,36 @@ double best_seconds(const std::function<void()>& f, double budget) {
 
 namespace {
 
+// Square matrices of fp32.
+struct Square {
+  const float *a, *b;
+  float* c;
+  std::int64_t n;
+};
+
+#ifdef RANKINE_WITH_CBLAS
 // Every CBLAS links; those that bring threads of their own are told to use one.
 void use_one_blas_thread() {
   for (const char* name : {"openblas_set_num_threads", "MKL_Set_Num_Threads", "bli_thread_set_num_threads"}) {
     if (void* f = dlsym(RTLD_DEFAULT, name)) reinterpret_cast<void (*)(int)>(f)(1);
   }
 }
+
+double blas_seconds(ThreadPool& pool, const Square& s, double budget) {
+  use_one_blas_thread();
+  const int columns = static_cast<int>(s.n);
+  return best_seconds(
+      [&] {
+        pool.parallel_for(s.n, 1, [&](std::int64_t begin, std::int64_t end) {
+          cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(end - begin), columns,
+                      columns, 1, s.a + begin * s.n, columns, s.b, columns, 0, s.c + begin * s.n, columns);
+        });
+      },
+      budget);
+}
+#else
+double blas_seconds(ThreadPool&, const Square&, double) { return std::numeric_limits<double>::infinity(); }
+#endif
 
 }  // namespace
 
@@ -55,17 +82,7 @@ SgemmRate measure_sgemm_rate(ThreadPool& pool, std::int64_t edge, double seconds
         cpu::gemm(pool, {n, n, {&term, 1}, {y, n}}, scratch.data<float>());
       },
       seconds);
-  use_one_blas_thread();
-  const int columns = static_cast<int>(n);
-  const double blas = best_seconds(
-      [&] {
-        pool.parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
-          cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(end - begin), columns,
-                      columns, 1, a + begin * n, columns, b, columns, 0, y + begin * n, columns);
-        });
-      },
-      seconds);
-  return {flops / own, flops / blas};
+  return {flops / own, flops / blas_seconds(pool, {a, b, y, n}, seconds)};
 }
 
 }  // namespace rankine::bench

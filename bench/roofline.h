@@ -12,7 +12,7 @@ namespace rankine::bench {
 double best_seconds(const std::function<void()>& f, double budget = 0.25);
 
 // FLOP/s of a product of square matrices of fp32 split over the pool by rows: by this project's engine,
-// by the CBLAS that was linked (one thread of it in each of ours), and the better of the two.
+// by the CBLAS that was linked (one thread of it in each of ours; 0 without one), and the better of the two.
 struct SgemmRate {
   double own = 0, blas = 0;
   double best() const { return own > blas ? own : blas; }

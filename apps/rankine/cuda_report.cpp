@@ -5,8 +5,8 @@
 #include <fstream>
 
 #include "engine/core/memory.h"
-#include "kernels/conv/cudnn.h"
-#include "kernels/matmul/cublaslt.h"
+#include "kernels/conv/conv.h"
+#include "kernels/matmul/matmul.h"
 
 namespace rankine::app {
 namespace fs = std::filesystem;
@@ -64,8 +64,8 @@ CudaFacts cuda_facts() {
   f.card_on_bus = nvidia_card_on_bus();
   if constexpr (build::cuda) {
     f.driver = cuda::describe();
-    f.cublaslt = cuda::cublaslt_version();
-    f.cudnn = cuda::cudnn_version();
+    f.cublaslt = cublaslt_state();
+    f.cudnn = cudnn_state();
   }
   return f;
 }

@@ -160,4 +160,6 @@ void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Te
                           {dw.data<float>(), dy.data<float>(), x.data<float>(), s, scratch.data<float>()});
 }
 
+std::string cudnn_state() { return cuda::cudnn_version(); }
+
 }  // namespace rankine

@@ -43,4 +43,7 @@ void conv2d_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
 void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Tensor& x,
                         const Window& window);
 
+// For people: the version of the cuDNN that convolutions on CUDA may use, or why none is used.
+std::string cudnn_state();
+
 }  // namespace rankine

@@ -1,6 +1,7 @@
 #include "kernels/matmul/matmul.h"
 
 #include "kernels/matmul/few_rows_cuda.h"
+#include "kernels/matmul/cublaslt.h"
 #include "kernels/matmul/matmul_impl.h"
 #include "kernels/matmul/operands.h"
 
@@ -122,5 +123,7 @@ void batched_matmul(const Context& c, Tensor& y, const Tensor& a, Transpose ta, 
   cpu::batched_matmul(c.pool(), {y.data<float>(), a.data<float>(), b.data<float>(), ta, tb, a.dim(0), m, n, k,
                                  scratch.floats.data<float>()});
 }
+
+std::string cublaslt_state() { return cuda::cublaslt_version(); }
 
 }  // namespace rankine

@@ -36,4 +36,7 @@ enum class Transpose : std::uint8_t { no, yes };
 void batched_matmul(const Context& c, Tensor& y, const Tensor& a, Transpose ta, const Tensor& b,
                     Transpose tb);
 
+// For people: the version of the cuBLASLt that products on CUDA may use, or why none is used.
+std::string cublaslt_state();
+
 }  // namespace rankine
