@@ -1,7 +1,7 @@
 #include "kernels/matmul/matmul.h"
 
-#include "kernels/matmul/few_rows_cuda.h"
 #include "kernels/matmul/cublaslt.h"
+#include "kernels/matmul/few_rows_cuda.h"
 #include "kernels/matmul/matmul_impl.h"
 #include "kernels/matmul/operands.h"
 
