@@ -98,9 +98,10 @@ void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q
   read_ranges(c, name, size, spec);
   AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), true);
   const bool few = AttentionFew::takes(size), on_cpu = !c.device().is_cuda();
+  const bool narrow = on_cpu && !few && cpu::narrow_heads(size);
   Tensor scratch, list;
   if (few) scratch = c.workspace({AttentionFew::floats(size)}, "attention parts");
-  if (on_cpu && !few) {
+  if (on_cpu && !few && !narrow) {
     scratch = c.workspace({tiles.parts, cpu::attention_forward_scratch(tiles)}, "attention tiles");
     list = tile_list(c, size, spec);
   }
@@ -118,8 +119,16 @@ void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q
                                          v.data<float>(), scratch.data<float>(), size});
   }
   cut(tiles, size, list);
-  cpu::attention_forward(c.pool(), {o.data<float>(), lse.data<float>(), q.data<float>(), k.data<float>(),
-                                    v.data<float>(), scratch.data<float>(), size, tiles});
+  const AttentionForward args{o.data<float>(),
+                              lse.data<float>(),
+                              q.data<float>(),
+                              k.data<float>(),
+                              v.data<float>(),
+                              narrow ? nullptr : scratch.data<float>(),
+                              size,
+                              tiles};
+  if (narrow) return cpu::attention_narrow_forward(c.pool(), args);
+  cpu::attention_forward(c.pool(), args);
 }
 
 namespace {
@@ -154,8 +163,12 @@ void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_
   AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), false);
   const bool on_cpu = !c.device().is_cuda();
   const RowScratch rows = on_cpu ? RowScratch{} : row_scratch(c, size, spec);
+  const bool narrow = on_cpu && cpu::narrow_heads(size);
   Tensor scratch, list;
-  if (on_cpu) {
+  if (narrow) {
+    scratch =
+        c.workspace({size.samples * size.kv_heads, cpu::narrow_backward_scratch(size)}, "attention rows");
+  } else if (on_cpu) {
     scratch = c.workspace({tiles.parts, cpu::attention_backward_scratch(tiles)}, "attention tiles");
     list = tile_list(c, size, spec);
   }
@@ -164,9 +177,20 @@ void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_
   if (op.planned()) return;
   if (!on_cpu) return backward_on_cuda(c, grads, d_o, saved, size, rows);
   cut(tiles, size, list);
-  cpu::attention_backward(c.pool(), {grads.dq.data<float>(), grads.dk.data<float>(), grads.dv.data<float>(),
-                                     d_o.data<float>(), q.data<float>(), k.data<float>(), v.data<float>(),
-                                     o.data<float>(), lse.data<float>(), scratch.data<float>(), size, tiles});
+  const AttentionBackward args{grads.dq.data<float>(),
+                               grads.dk.data<float>(),
+                               grads.dv.data<float>(),
+                               d_o.data<float>(),
+                               q.data<float>(),
+                               k.data<float>(),
+                               v.data<float>(),
+                               o.data<float>(),
+                               lse.data<float>(),
+                               scratch.data<float>(),
+                               size,
+                               tiles};
+  if (narrow) return cpu::attention_narrow_backward(c.pool(), args);
+  cpu::attention_backward(c.pool(), args);
 }
 
 void check_visible(std::span<const std::int32_t> visible, const VisibleSize& s) {

@@ -108,7 +108,7 @@ struct AttentionForward {
   const float* q;
   const float* k;
   const float* v;
-  float* scratch;  // parts x attention_forward_scratch
+  float* scratch;  // parts x attention_forward_scratch; not used by narrow heads
   AttentionSize size;
   AttentionTiles tiles;
 };
@@ -151,7 +151,7 @@ struct AttentionBackward {
   const float* v;
   const float* o;
   const float* lse;
-  float* scratch;  // parts x attention_backward_scratch
+  float* scratch;  // parts x attention_backward_scratch; of narrow heads samples x kv_heads x their scratch
   AttentionSize size;
   AttentionTiles tiles;
 };
@@ -180,6 +180,16 @@ struct HeadRows {
   T* row(std::int64_t r) const { return data + r * pitch; }
   HeadRows<const T> in() const { return {data, pitch, width}; }
 };
+
+// Heads narrower than a vector have kernels of their own (attention_narrow_cpu.cpp).
+inline bool narrow_heads(const AttentionSize& s) { return s.width == 4 || s.width == 8; }
+struct NarrowRows {
+  std::int64_t lane, begin, end;  // queries of one head
+};
+void attention_narrow_forward(ThreadPool& pool, const AttentionForward& args);
+void attention_narrow_backward(ThreadPool& pool, const AttentionBackward& args);
+// Floats of scratch for one key head of a sample.
+inline std::int64_t narrow_backward_scratch(const AttentionSize& s) { return s.group() * s.queries; }
 
 // Floats of scratch per part.
 std::int64_t attention_forward_scratch(const AttentionTiles& tiles);

@@ -38,6 +38,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{1, 350, 350, 40, 2, 2, true},  // causal across tiles
                       Case{2, 77, 77, 16, 4, 4, true},    // a text encoder
                       Case{1, 13, 390, 24, 6, 2, true},   // causal with a past, grouped queries
+                      Case{2, 37, 50, 4, 4, 2},           // narrow heads, shared keys
+                      Case{1, 45, 45, 4, 2, 2, true}, Case{3, 9, 70, 8, 2, 2}, Case{1, 19, 60, 8, 4, 1, true},
                       Case{1, 130, 131, 8, 3, 1, true, 0.7F}, Case{1, 40, 41, 160, 2, 2},
                       Case{1, 33, 70, 512, 1, 1}));  // the one head of the VAE
 
