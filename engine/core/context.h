@@ -16,6 +16,7 @@
 
 namespace rankine {
 
+class DecodeAhead;
 class Tape;
 
 // FLOPs and bytes an operation moves at least, by its formula; what a roofline compares a time with.
@@ -58,8 +59,13 @@ class Runtime {
   Phases& phases() { return phases_; }
   CudaStream cuda_stream() const { return memory_.cuda_stream(); }
   DType activations() const { return activations_; }
+  // Another number where a recorded piece of work (step_graph.h) begins and where it ends: what the program
+  // knew of the contents of the device's memory before may hold no longer.
+  std::uint64_t work() const { return work_; }
+  void begin_other_work() { ++work_; }
 
  private:
+  std::uint64_t work_ = 1;
   Memory memory_;
   ThreadPool pool_;
   CostMeter cost_;
@@ -112,6 +118,9 @@ class Context {
   // What a loss's gradient is multiplied by, so that small gradients survive in fp16; the optimizer takes it
   // out again. A power of two.
   float loss_scale = 1;
+  // Decodes stored weights one product ahead (kernels/matmul/decode_ahead.h); null: products do it
+  // themselves.
+  DecodeAhead* decode_ahead = nullptr;
 
   RandomStream random(std::uint32_t purpose, std::uint32_t sample) const {
     if (live_) return {seed, purpose, 0, sample, live_};

@@ -20,8 +20,20 @@ void set_live_step(const Context& c, Tensor& live) {
   set_ints(live, std::array{static_cast<std::int32_t>(c.step), static_cast<std::int32_t>(c.first_sample)});
 }
 
+namespace {
+
+// However it ends.
+struct OtherWork {
+  Runtime& runtime;
+  explicit OtherWork(Runtime& r) : runtime(r) { r.begin_other_work(); }
+  ~OtherWork() { runtime.begin_other_work(); }
+};
+
+}  // namespace
+
 void StepGraph::run(const Context& c, const std::function<void()>& work) {
   if (!c.device().is_cuda()) return work();
+  const OtherWork other(c.runtime());
   Memory::Frame frame(c.memory());
   if constexpr (build::cuda) {
     if (!c.planning() && seen_ && c.runtime().phases().detail() != Phases::Detail::inside) {

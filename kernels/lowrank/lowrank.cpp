@@ -114,10 +114,6 @@ cuda::FewRowsArgs few_rows_args(Tensor& y, const Tensor& x, const Tensor& w, con
                                t.scale};
   return a;
 }
-cuda::StoredWeight stored_weight(const Tensor& w, DType type, LowRankScratch& scratch) {
-  return {w.raw(), w.dtype(), type, scratch.product.decoded(), w.dim(1), w.dim(0)};
-}
-
 // FLOPs and bytes of the terms alone.
 Cost cost_of(std::span<const LowRankTerm> terms, Factor kind, double rows, double features) {
   Cost cost;
@@ -192,10 +188,11 @@ void lowrank_linear_forward(const Context& c, Tensor& y, const Tensor& x, const 
   if constexpr (build::cuda) {
     if (few) return cuda::few_rows_forward(c.cuda_stream(), few_rows_args(y, x, w, bias, terms));
     if (c.device().is_cuda()) {
-      return cuda::lowrank_linear_forward(
-          c.cuda_stream(),
-          {y.raw(), x.raw(), x.rows(), stored_weight(w, type, scratch), cuda_bias(bias),
-           cuda_args_of(terms, Factor::up), false, scratch.packed(), scratch.product.partial()});
+      return with_weight(c, w, type, scratch.product, [&](const cuda::StoredWeight& map) {
+        cuda::lowrank_linear_forward(c.cuda_stream(), {y.raw(), x.raw(), x.rows(), map, cuda_bias(bias),
+                                                       cuda_args_of(terms, Factor::up), false,
+                                                       scratch.packed(), scratch.product.partial()});
+      });
     }
   }
   const std::vector<LowRankArgs> args = args_of(terms, Factor::up);
@@ -288,15 +285,17 @@ void lowrank_linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, cons
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::lowrank_linear_adjoint(c.cuda_stream(), {dx.raw(),
-                                                            dy.raw(),
-                                                            dy.rows(),
-                                                            stored_weight(w, type, scratch),
-                                                            {},
-                                                            cuda_args_of(terms, Factor::down),
-                                                            accumulate,
-                                                            scratch.packed(),
-                                                            scratch.product.partial()});
+      return with_weight(c, w, type, scratch.product, [&](const cuda::StoredWeight& map) {
+        cuda::lowrank_linear_adjoint(c.cuda_stream(), {dx.raw(),
+                                                       dy.raw(),
+                                                       dy.rows(),
+                                                       map,
+                                                       {},
+                                                       cuda_args_of(terms, Factor::down),
+                                                       accumulate,
+                                                       scratch.packed(),
+                                                       scratch.product.partial()});
+      });
     }
   }
   const std::vector<LowRankArgs> args = args_of(terms, Factor::down);

@@ -16,10 +16,6 @@ cuda::GemmBias cuda_bias(const Tensor& bias) {
   return bias.defined() ? cuda::GemmBias{bias.raw(), bias.dtype()} : cuda::GemmBias{};
 }
 
-cuda::StoredWeight stored_weight(const Tensor& w, DType type, ProductScratch& scratch) {
-  return {w.raw(), w.dtype(), type, scratch.decoded(), w.dim(1), w.dim(0)};
-}
-
 double bytes_of(const Tensor& a, const Tensor& b, const Tensor& c) {
   return static_cast<double>(a.bytes()) + static_cast<double>(b.bytes()) + static_cast<double>(c.bytes());
 }
@@ -46,8 +42,10 @@ void linear_forward(const Context& c, Tensor& y, const Tensor& x, const Tensor& 
                                                       b.type, x.rows(), x.cols(), w.dim(0)});
     }
     if (c.device().is_cuda()) {
-      return cuda::linear_forward(c.cuda_stream(), {y.raw(), x.raw(), stored_weight(w, type, scratch),
-                                                    cuda_bias(bias), x.rows(), false, scratch.partial()});
+      return with_weight(c, w, type, scratch, [&](const cuda::StoredWeight& map) {
+        cuda::linear_forward(c.cuda_stream(),
+                             {y.raw(), x.raw(), map, cuda_bias(bias), x.rows(), false, scratch.partial()});
+      });
     }
   }
   cpu::linear_forward(c.pool(), {y.data<float>(), x.data<float>(), map_of(w, bias), x.rows(), false,
@@ -67,13 +65,10 @@ void linear_adjoint(const Context& c, Tensor& dx, const Tensor& dy, const Tensor
   if (op.planned()) return;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      return cuda::linear_adjoint(c.cuda_stream(), {dx.raw(),
-                                                    dy.raw(),
-                                                    stored_weight(w, type, scratch),
-                                                    {},
-                                                    dy.rows(),
-                                                    accumulate,
-                                                    scratch.partial()});
+      return with_weight(c, w, type, scratch, [&](const cuda::StoredWeight& map) {
+        cuda::linear_adjoint(c.cuda_stream(),
+                             {dx.raw(), dy.raw(), map, {}, dy.rows(), accumulate, scratch.partial()});
+      });
     }
   }
   cpu::linear_adjoint(c.pool(), {dx.data<float>(), dy.data<float>(), map_of(w, {}), dy.rows(), accumulate,

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "kernels/common/checks.h"
+#include "kernels/matmul/decode_ahead.h"
 #include "kernels/matmul/gemm.h"
 #include "kernels/matmul/gemm_plan.h"
+#include "kernels/matmul/matmul_impl.h"
 
 namespace rankine {
 
@@ -61,6 +63,10 @@ inline Tensor gemm_workspace(const Context& c, std::string_view op) {
   return c.workspace({c.pool().size(), cpu::kGemmScratch}, std::string(op));
 }
 
+inline bool decodes_ahead(const Context& c, const Tensor& w, DType type) {
+  return c.decode_ahead && c.decode_ahead->takes(c, w, type);
+}
+
 // Scratch of one product: on a CPU that of all threads. On CUDA the partial sums where K is split, and a
 // weight that is stored in another type than `type`, that of the activations, decoded to it.
 struct ProductScratch {
@@ -76,9 +82,20 @@ inline ProductScratch product_scratch(const Context& c, std::string_view op, con
 inline ProductScratch product_scratch(const Context& c, std::string_view op, const GemmSizes& s,
                                       const Tensor& w, DType type) {
   ProductScratch scratch = product_scratch(c, op, s);
-  if (c.device().is_cuda() && w.dtype() != type)
+  if (c.device().is_cuda() && w.dtype() != type && !decodes_ahead(c, w, type))
     scratch.weight = c.workspace(w.shape(), join(op, " decoded weight"), type);
   return scratch;
+}
+
+// On CUDA: f(StoredWeight) launches a product with w, read where it lies, out of c.decode_ahead, or decoded
+// to the product's own scratch.
+template <class F>
+void with_weight(const Context& c, const Tensor& w, DType type, ProductScratch& scratch, const F& f) {
+  if (!decodes_ahead(c, w, type))
+    return f(cuda::StoredWeight{w.raw(), w.dtype(), type, scratch.decoded(), w.dim(1), w.dim(0)});
+  with_decoded_ahead(c, w, [&](const void* numbers) {
+    f(cuda::StoredWeight{numbers, type, type, nullptr, w.dim(1), w.dim(0)});
+  });
 }
 
 }  // namespace rankine

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/core/transfer.h"
+#include "kernels/embedding/embedding.h"
 
 namespace rankine {
 namespace {
@@ -76,6 +77,7 @@ DecoderInput sequence_input(const Context& c, const DecoderConfig& k, std::span<
   if (k.sliding_window > 0 || (two_positions && begin == 0))
     in.visible = c.empty({1, rows, 2}, "visible", DType::i32);
   if (c.planning()) return in;
+  check_ids("token ids", ids, k.vocab);
   std::vector<std::int32_t> positions, blocks, visible;
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t row = begin + i;

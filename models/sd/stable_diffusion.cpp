@@ -99,6 +99,7 @@ TextInputs TextConditioner::prepare(const Context& c, const std::vector<std::str
     // A plan may have no vocabulary, and moves no numbers.
     const std::vector<std::int32_t> ids =
         c.planning() ? std::vector<std::int32_t>(tokens) : token_ids(prompts, max_tokens, e.pad_token);
+    check_ids("prompt", ids, e.model->config().vocab);
     in.tokens.push_back(clip_input(c, ids, kWindow));
   }
   if (adm_channels == 0) return in;

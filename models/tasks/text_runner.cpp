@@ -6,6 +6,7 @@
 #include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "kernels/attention/attention.h"
+#include "kernels/embedding/embedding.h"
 
 namespace rankine {
 namespace {
@@ -38,6 +39,7 @@ TextBatch TextRunner::concatenated(const TextRows& rows, std::span<const TokenSe
 TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float scale) const {
   const Shape shape{b.rows, b.columns};
   Batch out;
+  check_ids("token ids", b.ids, model_.config().vocab);  // targets are among them
   out.input.ids = upload_one(c, b.ids, shape, "token ids");
   out.input.positions = upload_one(c, b.positions, shape, "positions");
   if (!b.block_positions.empty())
@@ -69,14 +71,43 @@ std::vector<Tensor*> TextRunner::Batch::tensors() {
           &targets.rows, &targets.targets, &targets.weights};
 }
 
+namespace {
+
+// The largest matrix in blocks that is no head: one of those is larger than all others, and used once.
+class LargestStored final : public ModelVisitor {
+ public:
+  explicit LargestStored(std::int64_t vocab) : vocab_(vocab) {}
+  void linear(SharedLinear& layer) override {
+    for (int i = 0; i < layer.outputs(); ++i) {
+      const Tensor& w = layer.weight(i).value();
+      if (is_block(w.dtype()) && layer.out_features(i) != vocab_) elements = std::max(elements, w.numel());
+    }
+  }
+  std::int64_t elements = 0;
+
+ private:
+  std::int64_t vocab_;
+};
+
+}  // namespace
+
+void TextRunner::decode_ahead(const Context& c) {
+  if (!c.device().is_cuda() || ahead_) return;
+  LargestStored largest(model_.config().vocab);
+  model_.visit(largest);
+  if (largest.elements > 0) ahead_.emplace(c.runtime(), largest.elements);
+}
+
 void TextRunner::train(const Context& c, Batch batch, Tensor& loss, bool recordable) {
+  decode_ahead(c);
   graphs_.run(c, std::move(batch), recordable,
               [&](const Context& local, const Batch& b) { compute(local, b, loss); });
 }
 
 void TextRunner::compute(const Context& c, const Batch& batch, Tensor& loss) {
   Tape tape;
-  const Context recording = c.with_tape(tape);
+  Context recording = c.with_tape(tape);
+  recording.decode_ahead = ahead_ ? &*ahead_ : nullptr;
   c.phase("forward");
   const Tensor hidden = model_.forward(recording, batch.input);
   c.phase("head and loss");

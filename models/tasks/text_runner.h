@@ -1,12 +1,14 @@
 // A decoder on token sequences: one micro-batch forward, loss and backward; scores of sequences.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "engine/core/step_graph.h"
 #include "engine/core/stop_flag.h"
 #include "io/dataset/text_batch.h"
 #include "io/dataset/text_schedule.h"
+#include "kernels/matmul/decode_ahead.h"
 #include "models/decoder/decoder.h"
 
 namespace rankine {
@@ -40,6 +42,7 @@ class TextRunner {
   TextScore score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop = {});
 
  private:
+  void decode_ahead(const Context& c);
   // Work of the device alone.
   void compute(const Context& c, const Batch& batch, Tensor& loss);
   Batch upload(const Context& c, const TextBatch& batch, float scale) const;
@@ -48,6 +51,7 @@ class TextRunner {
   Decoder& model_;
   std::int32_t pad_id_;
   StepGraphs<Batch> graphs_;
+  std::optional<DecodeAhead> ahead_;  // on CUDA, of a model with matrices in blocks
 };
 
 }  // namespace rankine

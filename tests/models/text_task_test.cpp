@@ -188,6 +188,25 @@ TEST_F(TextTaskTest, AStepReadsTheDeviceOnce) {
   EXPECT_EQ(runtime.memory().downloads(), before + 1);
 }
 
+// Before they reach a device, which would not say so.
+TEST_F(TextTaskTest, AnIdOutsideTheVocabularyIsNamedWithItsPlace) {
+  const config::RunConfig k = config("batch_size: 4\n");
+  Runtime runtime(Device::cpu());
+  Context c(runtime);
+  TextTask task(k, load_decoder(c, k), data(k));
+  for (const std::int32_t wrong : {-1, 1 << 20}) {
+    const TokenSequence sequences[] = {{{1, 2, 3}, {0, 1, 1}}, {{1, wrong, 3}, {0, 1, 1}}};
+    EXPECT_NO_THROW(task.runner().prepare(c, {{0}}, sequences, 1.0F));
+    try {
+      task.runner().prepare(c, {{0, 1}}, sequences, 1.0F);
+      ADD_FAILURE() << "no error for " << wrong;
+    } catch (const ShapeError& e) {
+      EXPECT_NE(std::string(e.what()).find(join("id ", wrong, " at position 4")), std::string::npos)
+          << e.what();
+    }
+  }
+}
+
 TEST_F(TextTaskTest, SameSeedSameBytesAlsoWhenStoppedBetween) {
   const config::RunConfig k = config("batch_size: 4\nlora_dropout: 0.1\n");
   const std::string straight = bytes_of_run(k, 1000);

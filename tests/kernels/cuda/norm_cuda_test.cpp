@@ -181,15 +181,15 @@ TEST_P(NormCuda, MeanFarAboveDeviation) {
   EXPECT_TRUE(close_to(shifted, ref::norm_forward(in, {180, 1, 16, 1}, true, false)));
 }
 
-// S of the y that was stored, for ranks of one tile and of several, rows that stay in registers and longer
-// ones.
+// S of the y that was stored, for ranks of one tile, of several and beyond what the kernel takes, rows that
+// stay in registers and longer ones.
 TEST_P(NormCuda, NormsLeaveTheMiddleOfTheirAdapters) {
   if (type() == DType::f32) return;
   struct Case {
     std::int64_t rows, cols, rank;
   };
   for (const auto& [rows, cols, rank] :
-       {Case{1, 8, 1}, {5, 40, 8}, {33, 264, 16}, {17, 1288, 24}, {3, 1280, 64}, {18, 72, 47}}) {
+       {Case{1, 8, 1}, {5, 40, 8}, {33, 264, 16}, {17, 1288, 24}, {3, 1280, 64}, {18, 72, 47}, {5, 72, 72}}) {
     for (const bool centred : {true, false}) {
       SCOPED_TRACE(join(rows, " ", cols, " ", rank, " ", centred));
       const Tensor x = spread({rows, cols}, 1, 0.3, 1, type()), down = random({rank, cols}, 5);
