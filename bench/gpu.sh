@@ -145,13 +145,15 @@ one() {
 }
 
 steps() {
-  local bench="$build/bin/rankine-bench" bad=0
+  local bench="$build/bin/rankine-bench" bad=0 llama=${TMPDIR:-/tmp}/rankine-llama7b-fp16.gguf
   step() { one steps.jsonl "$1" "$bench" step --device cuda --json "${@:2}" || bad=$((bad + 1)); }
   step 40 --model sd15 --resolution 512 --batch 1 --rank 8 --steps 20
   step 40 --model sd15 --resolution 512 --batch 4 --rank 8 --steps 20
-  step 70 --model llama7b --tokens 4096 --rank 16 --base q4_0 --steps 5
-  step 90 --model llama7b --tokens 4096 --rank 16 --base fp16 --steps 5
-  echo "$bad of 4 failed"
+  step 60 --model llama7b --tokens 4096 --rank 16 --base q4_0 --steps 5
+  step 90 --model llama7b --tokens 4096 --rank 16 --base fp16 --steps 5 --file "$llama"
+  step 60 --model llama7b --tokens 4096 --rank 16 --base nf4 --steps 5 --file "$llama"
+  rm -f "$llama"
+  echo "$bad of 5 failed"
   [ "$bad" -eq 0 ]
 }
 
