@@ -22,9 +22,10 @@ from lora import Adapters
 from shapes import SHAPES
 from unet import TextEncoder, UNet
 
-# Relative L2 distance, of the loss and of every gradient over all adapters and over each one. Both sides compute in fp32
-# from the same fp16 weights; what is left is the order of sums over a depth of some hundred products.
+# Relative L2 distance of the loss, of all gradients, and in fp32 of every matrix. There both sides compute from the same
+# fp16 weights; what is left is the order of sums over a depth of some hundred products.
 LIMIT = {"fp32": 1e-3, "fp16": 3e-2, "bf16": 1e-1}
+NOTHING = 1e-4  # of the largest gradient: smaller ones, as of keys where few tokens attend, are cancellation
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -120,15 +121,13 @@ class Run:
 
     def compare(self):
         """Our first step against this one: relative differences."""
-        loss = self.backward()
-        if self.adapters is None:
-            return {}
+        loss = float(self.backward().detach())
         for p in self.adapters.params:
             p.grad.div_(self.scaler.get_scale() if self.dtype == torch.float16 else 1.0)
         want_loss = float(self.dump["out/loss"])
-        found = {"loss": want_loss, "loss_difference": abs(float(loss) - want_loss) / abs(want_loss)}
+        found = {"loss": want_loss, "loss_difference": abs(loss - want_loss) / abs(want_loss)}
         square = {"down": [0.0, 0.0], "up": [0.0, 0.0]}
-        worst = 0.0
+        each = []
         for n in self.lora_modules():
             path = self.path(n)
             for kind, got in zip(("down", "up"), self.adapters.grads(path)):
@@ -138,11 +137,12 @@ class Run:
                 distance = float((got.cpu().double().flatten() - want).norm())
                 square[kind][0] += distance**2
                 square[kind][1] += float(want.norm())**2
-                worst = max(worst, distance / max(float(want.norm()), 1e-30))
+                each.append((distance, float(want.norm())))
         for kind, (error, size) in square.items():
             assert size > 0, f"all gradients of {kind} are zero: nothing is compared"
             found[f"{kind}_gradients"] = (error / size)**0.5
-        found["worst_matrix"] = worst
+        floor = NOTHING * max(size for _, size in each)
+        found["worst_matrix"] = max(distance / max(size, floor) for distance, size in each)
         self.optimizer.zero_grad(set_to_none=True)
         return found
 
@@ -255,7 +255,8 @@ def main():
         result["equal"] = run.compare()
         print(f"{o.variant}: " + ", ".join(f"{k} {v:.3e}" for k, v in result["equal"].items()), file=sys.stderr)
         limit = LIMIT[o.dtype]
-        apart = {k: v for k, v in result["equal"].items() if k != "loss" and not v <= limit}
+        free = {"loss"} if o.dtype == "fp32" else {"loss", "worst_matrix"}
+        apart = {k: v for k, v in result["equal"].items() if k not in free and not v <= limit}
         assert not apart, f"not the same step within {limit}: {apart}"
     for _ in range(o.warmup):
         run.backward()
