@@ -68,7 +68,7 @@ describe_machine() {
   git log -1 --format='commit %h %s' 2>/dev/null
   nvidia-smi 2>&1 || echo "no answer of nvidia-smi"
   for tool in nvcc c++ cmake ninja compute-sanitizer python3; do
-    echo "$tool: $(command -v "$tool" || echo absent) $("$tool" --version 2>/dev/null | grep -m1 -oE '[0-9]+\.[0-9]+[^ ,]*')"
+    echo "$tool: $(command -v "$tool" || echo absent) $("$tool" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+[^ ,)]*' | head -1)"
   done
   python3 -c 'import torch; print("torch:", torch.__version__)' 2>&1 | tail -1
   echo "cuDNN headers: ${cudnn_include:-of the toolkit, if any}; unpacked libraries: $packages"
@@ -174,7 +174,7 @@ export -f describe_machine configure build_all gpu_tests sanitize kernels one st
 export packages
 
 stage machine 30 describe_machine
-stage configure 60 configure && stage build "${RANKINE_BUILD_SECONDS:-240}" build_all || failed=1
+stage configure 120 configure && stage build "${RANKINE_BUILD_SECONDS:-240}" build_all || failed=1
 if [ "$card" = none ]; then
   for name in tests memcheck racecheck kernels steps peers; do note $name "no CUDA device" 0 ""; done
 else
