@@ -70,7 +70,7 @@ class Sight {
   bool by_all(std::int64_t key) const { return key >= all_.begin && key < all_.end; }
   auto mask(std::int64_t key) const {
     const auto k = hn::Set(I32(), static_cast<std::int32_t>(key));
-    return hn::RebindMask(F32(), hn::And(hn::Ge(k, begin_), hn::Lt(k, end_)));
+    return hn::RebindMask(F32(), hn::AndNot(hn::Lt(k, begin_), hn::Lt(k, end_)));
   }
   VecF only(VecF x, std::int64_t key) const { return by_all(key) ? x : hn::IfThenElseZero(mask(key), x); }
 
@@ -154,7 +154,7 @@ HWY_INLINE void add_keys(const AttentionBackward& a, std::int64_t lane, KeyRange
     if (seen.begin > keys.begin || seen.end < keys.begin + lanes()) {
       const auto from = hn::Set(I32(), static_cast<std::int32_t>(seen.begin)),
                  to = hn::Set(I32(), static_cast<std::int32_t>(seen.end));
-      p = hn::IfThenElseZero(hn::RebindMask(F32(), hn::And(hn::Ge(own, from), hn::Lt(own, to))), p);
+      p = hn::IfThenElseZero(hn::RebindMask(F32(), hn::AndNot(hn::Lt(own, from), hn::Lt(own, to))), p);
     }
     const VecF ds = hn::Mul(p, hn::Sub(dots<W>(v, g), set(delta[i])));
     for (int d = 0; d < W; ++d) {

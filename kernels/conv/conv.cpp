@@ -1,6 +1,7 @@
 #include "kernels/conv/conv.h"
 
 #include "kernels/conv/conv_impl.h"
+#include "kernels/conv/cudnn.h"
 #include "kernels/matmul/operands.h"
 
 namespace rankine {
