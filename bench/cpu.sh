@@ -88,6 +88,7 @@ done
 
 {
   echo "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown); $(date -u +%F); ${threads} threads; $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs)"
+  echo "rankine-bench: ${BENCH_BINARY:-built from this commit}"
   echo "timed under: ${prefix[*]:-nothing}; load now: $(cut -d' ' -f1-3 /proc/loadavg)"
   LD_LIBRARY_PATH=$libraries "$venv/bin/python" -c 'import platform, torch; print("torch", torch.__version__, torch.backends.cpu.get_cpu_capability(), "Python", platform.python_version())'
 } | tee "$folder/facts.txt"
