@@ -64,8 +64,14 @@ peer() {  # model round variant
   local model=$1 out=$folder/$1.$3.$2 arguments=(--variant "$3" --steps "$steps")
   case $3 in
     bf16) arguments=(--variant E --dtype bf16 --steps "$steps") ;;
-    C) arguments=(--variant C --steps 1); python timeout "$compile_seconds" >/dev/null 2>"$out.log" || { echo "$1: variant C gave nothing in $compile_seconds s, see $out.log" >&2; return 0; }
-      arguments=(--variant C --steps "$steps") ;;
+    C)
+      arguments=(--variant C --steps 1)
+      if ! python "${prefix[@]}" timeout "$compile_seconds" >/dev/null 2>"$out.log"; then
+        echo "$model: variant C gave nothing in $compile_seconds s, see $out.log" >&2
+        return 0
+      fi
+      arguments=(--variant C --steps "$steps")
+      ;;
   esac
   python "${prefix[@]}" >"$out.json" 2>"$out.log" || { cat "$out.log" >&2; rm -f "$out.json"; return 1; }
 }
