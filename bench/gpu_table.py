@@ -46,7 +46,8 @@ def print_kernels(path):
     failed = [k for k in absent if k.get("failed")]
     if absent:
         print(f"{len(failed)} cases failed, {len(absent) - len(failed)} were not run" +
-              (f"; the first: {failed[0]['kernel']} {failed[0]['shape']}: {failed[0]['skipped'][:200]}" if failed else ""))
+              (f"; the first: {failed[0]['kernel']} {failed[0]['shape']}: {failed[0]['skipped'][:200]}"
+                if failed else ""))
 
 
 def print_steps(name, path):

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 
 class PeftLayer(nn.Module):
-    """What peft.tuners.lora.Linear and Conv2d compute: base(x) + scale B(A(dropout(x))), fp32 adapters, one module each."""
+    """What PEFT's Linear and Conv2d compute: base(x) + scale B(A(dropout(x))), fp32 adapters, one module each."""
 
     def __init__(self, base, rank, scale):
         super().__init__()
@@ -25,7 +25,7 @@ class PeftLayer(nn.Module):
 
 
 class LowRankProduct(torch.autograd.Function):
-    """y_i = x W_iᵀ + b_i + scale (x A_iᵀ) B_iᵀ for stacked W, b, A: one pass over x, up-projections added in place."""
+    """y_i = x W_iᵀ + b_i + scale (x A_iᵀ) B_iᵀ for stacked W, b, A: one pass over x, ups added in place."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, down, scale, *ups):
@@ -100,7 +100,8 @@ class Adapters:
         grouped = {p: tuple(g) for g in groups for p in g if all(q in ranks for q in g)} if hand else {}
         for group in dict.fromkeys(grouped.get(p, (p,)) for p in ranks):
             bases = [model.get_submodule(p) for p in group]
-            # proj_in and proj_out work on tokens, whatever their weights are called; other convolutions stay as PEFT has them.
+            # proj_in and proj_out work on tokens, whatever their weights are called; other convolutions stay as
+            # PEFT has them.
             linear = isinstance(bases[0], nn.Linear) or ".proj_" in group[0]
             if hand and linear:
                 self.attach_by_hand(model, group, bases, ranks[group[0]], scale)

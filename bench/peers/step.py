@@ -3,8 +3,8 @@
 
     step.py --dump FOLDER | --model sd15|llama1b|llama7b|chatglm3   [--variant E|C|H|F] [--steps N] ...
 
-Variants: E eager with PEFT's LoRA; C the same through torch.compile; H written by hand (fused q|k|v, one pass LoRA, text
-encoded once); F the frozen model alone, forward and backward to its input. Prints one JSON line.
+Variants: E eager with PEFT's LoRA; C the same through torch.compile; H written by hand (fused q|k|v, one pass LoRA,
+text encoded once); F the frozen model alone, forward and backward to its input. Prints one JSON line.
 """
 import argparse
 import json
@@ -22,8 +22,8 @@ from lora import Adapters
 from shapes import SHAPES
 from unet import TextEncoder, UNet
 
-# Relative L2 distance of the loss, of all gradients, and in fp32 of every matrix. There both sides compute from the same
-# fp16 weights; what is left is the order of sums over a depth of some hundred products.
+# Relative L2 distance of the loss, of all gradients, and in fp32 of every matrix. There both sides compute from the
+# same fp16 weights; what is left is the order of sums over a depth of some hundred products.
 LIMIT = {"fp32": 1e-3, "fp16": 3e-2, "bf16": 1e-1}
 NOTHING = 1e-4  # of the largest gradient: smaller ones, as of keys where few tokens attend, are cancellation
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -69,19 +69,22 @@ def with_target(value, target, better):
 
 
 def markdown(rows):
-    lines = ["| model | ours s | " + " | ".join(f"{p} s" for p in PEERS) + " | E / ours | RSS ours GiB | RSS E GiB | ours / E |",
+    lines = ["| model | ours s | " + " | ".join(f"{p} s" for p in PEERS) +
+             " | E / ours | RSS ours GiB | RSS E GiB | ours / E |",
              "|---" * (len(PEERS) + 6) + "|"]
     for r in rows:
         cells = [r["model"], number(r["ours"], 4), *(number(r[p], 4) for p in PEERS),
                  with_target(r["speed"], r["speed_target"], "higher"), gib(r["ours_bytes"]), gib(r["E_bytes"]),
                  with_target(r["memory"], r["memory_target"], "lower")]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "| model | who | rounds, fastest and slowest median s | timed steps | loss | down gradients | up gradients | worst matrix |",
+    lines += ["", "| model | who | rounds, fastest and slowest median s | timed steps | loss | down gradients "
+              "| up gradients | worst matrix |",
               "|---" * 8 + "|"]
     for r in rows:
         for who, (low, high) in r["spread"].items():
             q = r["equal"].get(who)
-            differences = [f"{q[k]:.1e}" for k in ("loss_difference", "down_gradients", "up_gradients", "worst_matrix")] \
+            differences = [f"{q[k]:.1e}" for k in
+                           ("loss_difference", "down_gradients", "up_gradients", "worst_matrix")] \
                 if q else ["-"] * 4
             lines.append(f"| {r['model']} | {who} | {number(low, 4)} - {number(high, 4)} | {r['steps'][who] or '-'} | "
                          + " | ".join(differences) + " |")

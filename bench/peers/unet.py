@@ -1,4 +1,4 @@
-"""The U-Net and the text encoder of Stable Diffusion 1.x in plain PyTorch, under the names of its single-file checkpoints."""
+"""U-Net and text encoder of Stable Diffusion 1.x in plain PyTorch, under the names of its single-file checkpoints."""
 import math
 
 import torch

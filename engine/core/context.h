@@ -118,7 +118,7 @@ class Context {
   // What a loss's gradient is multiplied by, so that small gradients survive in fp16; the optimizer takes it
   // out again. A power of two.
   float loss_scale = 1;
-  // Decodes stored weights one product ahead (kernels/matmul/decode_ahead.h); null: products do it
+  // Decodes stored weights one product ahead (kernels/decode_ahead/decode_ahead.h); null: products do it
   // themselves.
   DecodeAhead* decode_ahead = nullptr;
 

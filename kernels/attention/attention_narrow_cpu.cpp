@@ -72,6 +72,7 @@ class Sight {
     const auto k = hn::Set(I32(), static_cast<std::int32_t>(key));
     return hn::RebindMask(F32(), hn::AndNot(hn::Lt(k, begin_), hn::Lt(k, end_)));
   }
+  // x where the row sees the key, whatever x is where it does not.
   VecF only(VecF x, std::int64_t key) const { return by_all(key) ? x : hn::IfThenElseZero(mask(key), x); }
 
  private:
@@ -100,7 +101,7 @@ void forward_group(const AttentionForward& a, std::int64_t lane, std::int64_t fi
     const VecF p = sight.only(exp_keeping_nan(hn::Sub(score, top)), j);
     const float* v = a.v + kv + j * pitch;
     sum = hn::Add(sum, p);
-    for (int d = 0; d < W; ++d) o[d] = hn::MulAdd(p, set(v[d]), o[d]);
+    for (int d = 0; d < W; ++d) o[d] = hn::MulAdd(p, sight.only(set(v[d]), j), o[d]);
   }
   for (VecF& x : o) x = hn::Div(x, sum);
   store_rows<W>(o, a.o + at, s.q_pitch(), n);
@@ -129,8 +130,8 @@ HWY_INLINE void query_group(const AttentionBackward& a, std::int64_t lane, std::
   for (std::int64_t j = sight.any().begin; j < sight.any().end; ++j) {
     const float *k = a.k + kv + j * pitch, *v = a.v + kv + j * pitch;
     const VecF p = sight.only(exp_keeping_nan(hn::Sub(dots<W>(q, k), lse)), j);
-    const VecF ds = hn::Mul(p, hn::Sub(dots<W>(g, v), mean));
-    for (int d = 0; d < W; ++d) dq[d] = hn::MulAdd(ds, set(k[d]), dq[d]);
+    const VecF ds = sight.only(hn::Mul(p, hn::Sub(dots<W>(g, v), mean)), j);
+    for (int d = 0; d < W; ++d) dq[d] = hn::MulAdd(ds, sight.only(set(k[d]), j), dq[d]);
   }
   for (VecF& x : dq) x = hn::Mul(x, set(s.scale));
   store_rows<W>(dq, a.dq + at, s.q_pitch(), n);
@@ -151,12 +152,14 @@ HWY_INLINE void add_keys(const AttentionBackward& a, std::int64_t lane, KeyRange
     if (seen.end <= keys.begin || seen.begin >= keys.end) continue;
     const float *q = a.q + s.q_offset(lane, i), *g = a.d_o + s.q_offset(lane, i);
     VecF p = exp_keeping_nan(hn::Sub(dots<W>(k, q), set(a.lse[lane * s.queries + i])));
+    VecF ds = hn::Mul(p, hn::Sub(dots<W>(v, g), set(delta[i])));
     if (seen.begin > keys.begin || seen.end < keys.begin + lanes()) {
       const auto from = hn::Set(I32(), static_cast<std::int32_t>(seen.begin)),
                  to = hn::Set(I32(), static_cast<std::int32_t>(seen.end));
-      p = hn::IfThenElseZero(hn::RebindMask(F32(), hn::AndNot(hn::Lt(own, from), hn::Lt(own, to))), p);
+      const auto sees = hn::RebindMask(F32(), hn::AndNot(hn::Lt(own, from), hn::Lt(own, to)));
+      p = hn::IfThenElseZero(sees, p);
+      ds = hn::IfThenElseZero(sees, ds);
     }
-    const VecF ds = hn::Mul(p, hn::Sub(dots<W>(v, g), set(delta[i])));
     for (int d = 0; d < W; ++d) {
       dk[d] = hn::MulAdd(ds, set(q[d]), dk[d]);
       dv[d] = hn::MulAdd(p, set(g[d]), dv[d]);

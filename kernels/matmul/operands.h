@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/common/checks.h"
-#include "kernels/matmul/decode_ahead.h"
+#include "kernels/decode_ahead/decode_ahead.h"
 #include "kernels/matmul/gemm.h"
 #include "kernels/matmul/gemm_plan.h"
 #include "kernels/matmul/matmul_impl.h"

@@ -375,9 +375,13 @@ DiffusionTask::Inputs DiffusionTask::prepare_planned(const Context& c, const Pla
   choices.weight.assign(n, share);
   Inputs in = upload(c, {}, choices);
   const VaeConfig& vae = model_.sd->vae.config;
-  in.latents = c.empty({batch.samples, batch.picture.height / vae.downscale(),
-                        batch.picture.width / vae.downscale(), vae.latent_channels},
-                       "latents");
+  const Shape latents{batch.samples, batch.picture.height / vae.downscale(),
+                      batch.picture.width / vae.downscale(), vae.latent_channels};
+  if (c.planning()) {  // as a run has them
+    in.moments = c.empty(latents.with_dim(-1, 2 * vae.latent_channels), "moments");
+    return in;
+  }
+  in.latents = c.empty(latents, "latents");
   fill_normal(c, in.latents, c.random(purpose("planned latents"), 0));
   return in;
 }

@@ -8,7 +8,7 @@
 #include "engine/core/stop_flag.h"
 #include "io/dataset/text_batch.h"
 #include "io/dataset/text_schedule.h"
-#include "kernels/matmul/decode_ahead.h"
+#include "kernels/decode_ahead/decode_ahead.h"
 #include "models/decoder/decoder.h"
 
 namespace rankine {

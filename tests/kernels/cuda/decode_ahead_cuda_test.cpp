@@ -1,5 +1,5 @@
 // decode_ahead.h: products have the bits they have without it, in any order of weights and in recordings.
-#include "kernels/matmul/decode_ahead.h"
+#include "kernels/decode_ahead/decode_ahead.h"
 
 #include "engine/core/step_graph.h"
 #include "kernels/lowrank/lowrank.h"

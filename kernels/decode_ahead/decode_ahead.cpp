@@ -1,4 +1,4 @@
-#include "kernels/matmul/decode_ahead.h"
+#include "kernels/decode_ahead/decode_ahead.h"
 
 #include "kernels/matmul/decode_cuda.h"
 
