@@ -48,6 +48,7 @@ export card
 packages=${RANKINE_PACKAGES:-.packages}
 if [ -d "$packages/usr" ]; then
   packages=$(cd "$packages" && pwd)
+  export CPATH=$packages/usr/include/$(uname -m)-linux-gnu${CPATH:+:$CPATH}  # headers that headers there include
   export CMAKE_PREFIX_PATH=$packages/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
   export LD_LIBRARY_PATH=$packages/usr/lib/$(uname -m)-linux-gnu:$packages/lib/$(uname -m)-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi

@@ -49,19 +49,18 @@ class Running {
 
 }  // namespace
 
-bool record_launch(const LaunchInfo& info, const std::function<std::function<void()>()>& body) {
+bool record_launch(const LaunchInfo& info, const std::function<Later()>& later) {
   if (!recording(info.stream)) return false;
   if (const cudaError_t error = check(info); error != cudaSuccess) {
     host_state::set_error(error);
     return true;
   }
   const std::string name = info.kernel;
-  LaunchInfo later = info;
-  later.stream = nullptr;
-  return record(info.stream, name, [later, name, body = body()]() mutable {
-    later.kernel = name.c_str();
-    launch_erased(
-        later, [](void* f) { (*static_cast<std::function<void()>*>(f))(); }, &body);
+  LaunchInfo played = info;
+  played.stream = nullptr;
+  return record(info.stream, name, [played, name, run = later()]() mutable {
+    played.kernel = name.c_str();
+    run(played);
   });
 }
 

@@ -50,15 +50,25 @@ struct LaunchInfo {
 };
 
 void launch_erased(const LaunchInfo& info, void (*invoke)(void*), void* body);
-// Whether info.stream records: then nothing runs, and `body` is kept for when the graph is launched.
-bool record_launch(const LaunchInfo& info, const std::function<std::function<void()>()>& body);
+// Whether info.stream records: then nothing runs, and what `later` gives is kept for when the graph is
+// launched.
+using Later = std::function<void(const LaunchInfo& played)>;
+bool record_launch(const LaunchInfo& info, const std::function<Later()>& later);
 
 // Calls `body` once per thread of the grid. Limits of the driver that the launch breaks are an error of
 // cudaGetLastError and nothing runs. Throws Fault; the memory the kernel wrote is then in any state.
 template <class Body>
 void launch(const LaunchInfo& info, Body&& body) {
-  using Callable = std::remove_reference_t<Body>;
-  if (record_launch(info, [&] { return std::function<void()>(body); })) return;
+  using Callable = std::remove_cvref_t<Body>;
+  // Played, as now, with the arguments on the launching thread's stack, where kernels may read them.
+  const auto later = [&]() -> Later {
+    return [copy = Callable(body)](const LaunchInfo& played) {
+      Callable arguments = copy;
+      launch_erased(
+          played, [](void* callable) { (*static_cast<Callable*>(callable))(); }, std::addressof(arguments));
+    };
+  };
+  if (record_launch(info, later)) return;
   launch_erased(
       info, [](void* callable) { (*static_cast<Callable*>(callable))(); },
       const_cast<void*>(static_cast<const void*>(std::addressof(body))));
