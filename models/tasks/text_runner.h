@@ -38,6 +38,8 @@ class TextRunner {
   // there is one and the work may be `recordable`: no adapter is dropped whole, which the host decides.
   void train(const Context& c, Batch batch, Tensor& loss, bool recordable = true);
   const StepGraphs<Batch>& graphs() const { return graphs_; }
+  // What decodes its weights ahead; null where nothing is to be decoded, and before the first micro-batch.
+  const DecodeAhead* ahead() const { return ahead_ ? &*ahead_ : nullptr; }
   // Sequences one by one, no dropout; waits for the device.
   TextScore score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop = {});
 

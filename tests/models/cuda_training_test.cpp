@@ -211,20 +211,26 @@ TEST_F(CudaTraining, RecordedStepsHaveTheBitsOfOrdinaryOnes) {
     return trail;
   };
   write_decoder();
-  const auto decoder = [&](bool phases) {  // dropouts make other numbers every step
+  const auto decoder = [&](bool phases, const char* base) {  // dropouts make other numbers every step
     Runtime r(Device::cuda(0), std::size_t{1} << 30, 2, DType::f16);
     if (phases) r.phases().set(Phases::Detail::inside);
     Context c(r);
     c.seed = 3;
-    const auto task = text_task(c, lora_on_decoder("lora_dropout: 0.2\n"));
+    const auto task = text_task(c, lora_on_decoder(join("lora_dropout: 0.2\n", base)));
     Nudged same_rows(*task,
                      [&](Context& step, std::int64_t, Tensor& loss) { task->train_step(step, 0, loss); });
     const Trail trail = train(c, same_rows);
     EXPECT_EQ(task->runner().graphs().launched(), phases ? 0 : kSteps - 1);
+    EXPECT_EQ(task->runner().ahead() != nullptr, *base != 0);
+    if (const DecodeAhead* ahead = task->runner().ahead()) {
+      EXPECT_GT(ahead->found(), ahead->decoded());
+    }
     return trail;
   };
   for (const auto& [ordinary, recorded] :
-       {std::pair(unet(true), unet(false)), {decoder(true), decoder(false)}}) {
+       {std::pair(unet(true), unet(false)),
+        {decoder(true, ""), decoder(false, "")},
+        {decoder(true, "quantise_base: q4_0\n"), decoder(false, "quantise_base: q4_0\n")}}) {
     EXPECT_EQ(ordinary.losses, recorded.losses);
     EXPECT_EQ(ordinary.parameters, recorded.parameters);
     EXPECT_NE(recorded.losses[1], recorded.losses[2]);
@@ -253,7 +259,7 @@ TEST_F(CudaTraining, DecoderAgreesWithTheCpu) {
     });
     return train(c, nudged);
   };
-  for (const char* adapter : {"", "use_dora: true\n", "lora_init: pissa\n"}) {
+  for (const char* adapter : {"", "use_dora: true\n", "lora_init: pissa\n", "quantise_base: q8_0\n"}) {
     SCOPED_TRACE(adapter);
     expect_agreement(run(Device::cpu(), adapter), run(Device::cuda(0), adapter));
   }
