@@ -14,10 +14,10 @@
 // their rows are whole 16 bytes (multiples of 8 elements); others are correct and slow. A weight of another
 // type than the activations' is decoded to that type in scratch of its size first; forward of at most 8 rows
 // decodes it in registers instead, reading it once and needing no scratch. Where the context has
-// one, kernels/decode_ahead/decode_ahead.h decodes weights in blocks beside the product before. Where y has too few
-// tiles to fill a card, the sum over K is split in parts that follow from the sizes alone, fp32 partial sums
-// in scratch, added in order: the same bits every time, and the same order on every card but for sm_90, where
-// cuBLASLt may compute the product (kernels/matmul/gemm_table.h).
+// one, kernels/decode_ahead/decode_ahead.h decodes weights in blocks beside the product before. Where y has
+// too few tiles to fill a card, the sum over K is split in parts that follow from the sizes alone, fp32
+// partial sums in scratch, added in order: the same bits every time, and the same order on every card but for
+// sm_90, where cuBLASLt may compute the product (kernels/matmul/gemm_table.h).
 #pragma once
 
 #include "kernels/common/checks.h"
