@@ -21,6 +21,7 @@ struct Timing {
 };
 // `calls`, one per set of operands, are used in turn for about `budget` seconds, three rounds at least.
 Timing time_calls(const Context& c, std::span<Call> calls, double budget);
+Timing time_cuda_calls(const Context& c, std::span<Call> calls, double budget);  // in builds with CUDA
 
 // From times of single calls.
 Timing timing_of(std::vector<double> seconds, int calls_each);

@@ -28,8 +28,8 @@ std::set<std::string> doors() {
 }
 
 TEST(KernelCases, NoOperationIsLeftOut) {
-  // Not work of a step: it sets three numbers.
-  const std::set<std::string> excepted{"set_step_inputs"};
+  // Not work of their own: three numbers are set; decode_weight and a product beside each other.
+  const std::set<std::string> excepted{"set_step_inputs", "with_decoded_ahead"};
   std::set<std::string> measured;
   for (const KernelCase& k : kernel_cases({.cuda = true})) measured.emplace(k.operation->name);
   const std::set<std::string> all = doors();
