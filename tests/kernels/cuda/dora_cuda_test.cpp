@@ -35,8 +35,8 @@ TEST_P(DoraCuda, InverseNormsAreTheReferences) {
 }
 
 TEST_P(DoraCuda, MagnitudeGradientIsTheReferences) {
-  for (const auto& [rows, cols] :
-       {std::pair<std::int64_t, std::int64_t>{1, 1}, {5, 24}, {70, 33}, {3, 520}}) {
+  for (const auto& shape : {std::pair<std::int64_t, std::int64_t>{1, 1}, {5, 24}, {70, 33}, {3, 520}}) {
+    const std::int64_t rows = shape.first, cols = shape.second;
     SCOPED_TRACE(join(rows, " ", cols));
     const Tensor dy = random({rows, cols}, 1), y = random({rows, cols}, 2),
                  start = random({cols}, 3, 1, DType::f32), inverse = random({cols}, 4, 1, DType::f32);
