@@ -10,6 +10,7 @@
 #include "bench/step_session.h"
 #include "engine/core/transfer.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/loss/loss.h"
 #include "kernels/random/random.h"
 #include "models/nn/load.h"
 #include "models/tasks/diffusion_task.h"
@@ -99,11 +100,16 @@ void PictureSession::dump(const std::filesystem::path& folder) {
   const std::int64_t side = batch_.picture.width / sd.vae.config.downscale();
   Tensor x0 = context().empty({batch_.samples, side, side, 4}, "latents");
   Tensor noise = context().like(x0, "noise"), x_t = context().like(x0, "x_t");
-  fill_normal(context(), x0, context().random(purpose("planned latents"), 0));
+  Tensor eps = context().like(x0, "posterior noise"),
+         moments = context().empty({batch_.samples, side, side, 8}, "moments");
+  fill_normal(context(), moments, context().random(purpose("planned moments"), 0));
   for (std::int64_t n = 0; n < batch_.samples; ++n) {
-    Tensor one = noise.slice(n, n + 1);
+    Tensor one = noise.slice(n, n + 1), other = eps.slice(n, n + 1);
     fill_normal(context(), one, context().random(purpose("noise"), static_cast<std::uint32_t>(n)));
+    fill_normal(context(), other, context().random(purpose("posterior"), static_cast<std::uint32_t>(n)));
   }
+  sample_posterior(context(), x0, moments, eps);
+  scale(context(), x0, x0, sd.checkpoint().latent_scale);
   mix_per_sample(context(), x_t, factor(f.signal), x0, factor(f.noise), noise);
 
   StepDump dump;

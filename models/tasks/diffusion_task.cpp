@@ -201,7 +201,6 @@ DiffusionTask::Inputs DiffusionTask::upload(const Context& c, Tensor moments, co
   set_floats(all, numbers);
   const auto row = [&](std::int64_t i) { return all.flat(i * n, {n}); };
   return {std::move(moments),
-          {},
           row(0),
           row(1),
           row(2),
@@ -249,7 +248,7 @@ Tensor DiffusionTask::draw_noise(const Context& c, const Shape& shape) const {
 
 DiffusionTask::Predicted DiffusionTask::predict(const Context& c, const Inputs& in) {
   StableDiffusion& sd = *model_.sd;
-  const Tensor x0 = in.latents.defined() ? in.latents : draw_latents(c, in.moments);
+  const Tensor x0 = draw_latents(c, in.moments);
   const Tensor noise = draw_noise(c, x0.shape());
   Predicted out;
   out.target = c.like(x0, "target");
@@ -263,8 +262,8 @@ DiffusionTask::Predicted DiffusionTask::predict(const Context& c, const Inputs& 
 }
 
 std::vector<Tensor*> DiffusionTask::Inputs::tensors() {
-  std::vector<Tensor*> all{&moments,   &latents,    &timesteps, &signal,    &noise,
-                           &target_x0, &target_eps, &weight,    &text.sizes};
+  std::vector<Tensor*> all{&moments,   &timesteps,  &signal, &noise,
+                           &target_x0, &target_eps, &weight, &text.sizes};
   for (ClipInput& one : text.tokens) all.insert(all.end(), {&one.ids, &one.ends});
   return all;
 }
@@ -373,17 +372,12 @@ DiffusionTask::Inputs DiffusionTask::prepare_planned(const Context& c, const Pla
   choices.captions.assign(n, "");
   choices.sizes.assign(n, {});
   choices.weight.assign(n, share);
-  Inputs in = upload(c, {}, choices);
   const VaeConfig& vae = model_.sd->vae.config;
-  const Shape latents{batch.samples, batch.picture.height / vae.downscale(),
-                      batch.picture.width / vae.downscale(), vae.latent_channels};
-  if (c.planning()) {  // as a run has them
-    in.moments = c.empty(latents.with_dim(-1, 2 * vae.latent_channels), "moments");
-    return in;
-  }
-  in.latents = c.empty(latents, "latents");
-  fill_normal(c, in.latents, c.random(purpose("planned latents"), 0));
-  return in;
+  Tensor moments = c.empty({batch.samples, batch.picture.height / vae.downscale(),
+                            batch.picture.width / vae.downscale(), 2 * vae.latent_channels},
+                           "moments");
+  fill_normal(c, moments, c.random(purpose("planned moments"), 0));
+  return upload(c, std::move(moments), choices);
 }
 
 void DiffusionTask::plan_step(Context& c, const PlannedBatch& batch, Tensor& loss) {

@@ -66,8 +66,8 @@ class DiffusionTask final : public Task {
   // One micro-batch on the device: all that compute() takes beside the parameters and the step's random
   // numbers.
   struct Inputs {
-    Tensor moments, latents;  // (N, h, w, 2Z) of the VAE's posterior, or made-up (N, h, w, Z)
-    Tensor timesteps;         // (N) fp32, as all below
+    Tensor moments;                               // (N, h, w, 2Z) of the VAE's posterior
+    Tensor timesteps;                             // (N) fp32, as all below
     Tensor signal, noise, target_x0, target_eps;  // factors of models/diffusion/noise_schedule.h
     Tensor weight;                                // of each sample in the step's loss, times the loss scale
     TextInputs text;
