@@ -223,7 +223,9 @@ TEST_F(CudaTraining, RecordedStepsHaveTheBitsOfOrdinaryOnes) {
     EXPECT_EQ(task->runner().graphs().launched(), phases ? 0 : kSteps - 1);
     EXPECT_EQ(task->runner().ahead() != nullptr, *base != 0);
     if (const DecodeAhead* ahead = task->runner().ahead()) {
-      EXPECT_GT(ahead->found(), ahead->decoded());
+      // Most weights, once a first pass has shown their order; a launched graph asks for none.
+      const std::int64_t passes = phases ? kSteps : 2, each = (ahead->found() + ahead->decoded()) / passes;
+      EXPECT_GT(ahead->found(), (passes - 1) * each / 2);
     }
     return trail;
   };
