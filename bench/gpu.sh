@@ -93,13 +93,12 @@ configure() {
   return 1
 }
 
-build_all() {
-  local targets=(kernels_cuda_test bench_cuda_test rankine-bench) keep_going=-k
-  grep -q 'RANKINE_PARTS:STRING=ALL' "$build/CMakeCache.txt" && targets+=(cuda_training_test rankine)
+build_targets() {
+  local keep_going=-k
   grep -q 'CMAKE_GENERATOR:INTERNAL=Ninja' "$build/CMakeCache.txt" && keep_going=-k0
-  cmake --build "$build" -j "$jobs" --target "${targets[@]}" -- "$keep_going" || return 1
-  echo "built: ${targets[*]}"
+  cmake --build "$build" -j "$jobs" --target "$@" -- "$keep_going" && echo "built: $*"
 }
+has_models() { grep -q 'RANKINE_PARTS:STRING=ALL' "$build/CMakeCache.txt"; }
 
 gpu_tests() {
   ctest --test-dir "$build" -L gpu -j $((jobs < 8 ? jobs : 8)) --timeout 120 --no-tests=error --output-on-failure >"$out/ctest.log" 2>&1
@@ -171,11 +170,19 @@ peers() {
   echo "$bad of 12 failed"
   [ "$bad" -eq 0 ]
 }
-export -f describe_machine configure build_all gpu_tests sanitize kernels one steps peers
+export -f describe_machine configure build_targets gpu_tests sanitize kernels one steps peers
 export packages
 
 stage machine 30 describe_machine
-stage configure 120 configure && stage build "${RANKINE_BUILD_SECONDS:-240}" build_all || failed=1
+build_seconds=${RANKINE_BUILD_SECONDS:-240}
+if stage configure 120 configure; then  # first what tells most
+  programs=(rankine-bench)
+  if has_models; then programs+=(cuda_training_test); fi
+  stage build-kernels "$build_seconds" build_targets kernels_cuda_test bench_cuda_test || failed=1
+  stage build "$build_seconds" build_targets "${programs[@]}" || failed=1
+else
+  failed=1
+fi
 if [ "$card" = none ]; then
   for name in tests memcheck racecheck kernels steps peers; do note $name "no CUDA device" 0 ""; done
 else
@@ -185,6 +192,7 @@ else
   stage kernels 110 kernels
   stage steps 200 steps
   stage peers 300 peers
+  if has_models; then stage build-rankine 60 build_targets rankine; fi
 fi
 
 python3 bench/gpu_table.py "$out" 2>"$out/table.err" | tee "$out/table.txt" || true
