@@ -32,7 +32,8 @@ struct Part {
   std::int64_t sample, begin, end;
 };
 __device__ __forceinline__ Part part_of_block(std::int64_t each) {
-  const std::int64_t chunks = loss_chunks(each), sample = blockIdx.x / chunks;
+  const std::int64_t chunks = (each + kLossChunk - 1) / kLossChunk,
+                     sample = blockIdx.x / chunks;  // loss_chunks()
   const std::int64_t begin = blockIdx.x % chunks * kLossChunk, first = sample * each;
   return {sample, first + begin, first + min(each, begin + kLossChunk)};
 }
