@@ -4,8 +4,9 @@
 //
 // Work is given as a function that launches on the device and nothing else: no tensor that it makes outlives
 // it, no number comes from or goes to the host, and which kernels it launches, with which sizes, follows from
-// its inputs' shapes. What differs from step to step (the data, the learning rate, step and sample that
-// random numbers are made of) lies in tensors that the program fills before.
+// its inputs' shapes. What it reads and writes besides (weights, gradients, the loss) are the same tensors in
+// every run: a recording holds their addresses. What differs from step to step (the data, the learning rate,
+// step and sample that random numbers are made of) lies in tensors that the program fills before.
 //
 // The first run is an ordinary one. The second is recorded and launched, later ones are launched. All run in
 // a Memory::Frame, so tensors lie where the recording has them; when the base of the frame had to move, the
