@@ -75,6 +75,7 @@ Context Context::on(const Stream& stream) const {
 
 Op::Op(const Context& c, std::string_view name, Cost cost)
     : meter_(c.cost()),
+      clock_(c.clock()),
       name_(name),
       cost_(cost),
       planned_(c.planning()),
@@ -84,6 +85,7 @@ Op::~Op() {
   const double seconds =
       planned_ ? 0.0 : std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   meter_.add(name_, cost_, seconds);
+  if (planned_ && clock_) clock_->compute(cost_);
 }
 
 }  // namespace rankine

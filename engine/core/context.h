@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "engine/core/card.h"
 #include "engine/core/memory.h"
 #include "engine/core/parallel.h"
 #include "engine/core/phases.h"
@@ -18,12 +20,6 @@ namespace rankine {
 
 class DecodeAhead;
 class Tape;
-
-// FLOPs and bytes an operation moves at least, by its formula; what a roofline compares a time with.
-struct Cost {
-  double flops = 0;
-  double bytes = 0;
-};
 
 // Adds up costs (and, on a real device, wall seconds) per operation name.
 class CostMeter {
@@ -59,6 +55,9 @@ class Runtime {
   Phases& phases() { return phases_; }
   CudaStream cuda_stream() const { return memory_.cuda_stream(); }
   DType activations() const { return activations_; }
+  // On a plan device: from now on operations take the time that they would on `card`. Null without one.
+  void time_on(Card card) { clock_.emplace(std::move(card)); }
+  PlanClock* clock() { return clock_ ? &*clock_ : nullptr; }
   // Another number where a recorded piece of work (step_graph.h) begins and where it ends: what the program
   // knew of the contents of the device's memory before may hold no longer.
   std::uint64_t work() const { return work_; }
@@ -71,6 +70,7 @@ class Runtime {
   CostMeter cost_;
   Phases phases_;
   DType activations_;
+  std::optional<PlanClock> clock_;
 };
 
 class Context {
@@ -82,6 +82,7 @@ class Context {
   Memory& memory() const { return runtime_->memory(); }
   ThreadPool& pool() const { return runtime_->pool(); }
   CostMeter& cost() const { return runtime_->cost(); }
+  PlanClock* clock() const { return runtime_->clock(); }
   // A part of a step begins: "forward", "backward"; see phases.h.
   void phase(std::string_view name) const { runtime_->phases().begin(device(), cuda_stream(), name); }
   // The stream that kernels of a CUDA device are launched on: that of its memory, or another that on() named.
@@ -156,6 +157,7 @@ class Op {
 
  private:
   CostMeter& meter_;
+  PlanClock* clock_;
   std::string_view name_;
   Cost cost_;
   bool planned_;

@@ -61,6 +61,12 @@ void copy_bytes(CudaStream stream, void* to, const void* from, std::size_t bytes
 
 void synchronize(CudaStream stream) { check(cudaStreamSynchronize(stream), "synchronize"); }
 
+void call_on_host(CudaStream stream, const std::function<void()>& work) {
+  const auto call = [](void* data) { (*static_cast<const std::function<void()>*>(data))(); };
+  check(cudaLaunchHostFunc(stream, call, const_cast<std::function<void()>*>(&work)),
+        "call on the host");  // NOLINT
+}
+
 namespace {
 
 CudaEvent record_event(CudaStream stream, unsigned flags) {

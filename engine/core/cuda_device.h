@@ -24,6 +24,9 @@ std::shared_ptr<CUstream_st> make_stream(Device device);
 // is until `synchronize`.
 void copy_bytes(CudaStream stream, void* to, const void* from, std::size_t bytes);
 void synchronize(CudaStream stream);
+// `work` on a thread of the driver when its turn on `stream`, or in a launched graph, has come; it must still
+// be there then, and may call nothing of CUDA.
+void call_on_host(CudaStream stream, const std::function<void()>& work);
 
 // A point of a stream's order.
 using CudaEvent = std::shared_ptr<CUevent_st>;

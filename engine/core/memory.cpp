@@ -20,6 +20,8 @@ std::string_view name_of(Account account) {
       return "adapters";
     case Account::optimizer:
       return "optimizer";
+    case Account::tape:
+      return "tape";
     case Account::activations:
       return "activations";
     case Account::workspace:
@@ -128,6 +130,11 @@ Block::Block(Memory& memory, const MappedBytes& mapped, std::size_t bytes, std::
       data_(const_cast<std::byte*>(mapped.bytes.data())),  // NOLINT: the pages are read-only
       owner_(mapped.owner) {}
 
+void Block::move_to(Account account) {
+  memory_.move(bytes_, account_, account);
+  account_ = account;
+}
+
 Block::~Block() { memory_.release(offset_, bytes_, account_); }
 
 Memory::Memory(Device device, std::size_t budget) : device_(device), budget_(budget) {
@@ -165,7 +172,10 @@ std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std:
   if (watched()) {
     allow_bytes(base() + offset, bytes);
     forbid_bytes(base() + offset + bytes, OffsetAllocator::rounded(bytes) - bytes);
-    most_used_ = std::max(most_used_, offset + OffsetAllocator::rounded(bytes));
+  }
+  if (const std::size_t end = offset + OffsetAllocator::rounded(bytes); end > most_used_) {
+    most_used_ = end;
+    ++growths_;
   }
   auto block = std::make_shared<Block>(*this, offset, bytes, account, std::move(name));
   ++allocations_;
@@ -196,6 +206,13 @@ void Memory::release(std::size_t offset, std::size_t bytes, Account account) {
     if (watched()) forbid_bytes(base() + offset, OffsetAllocator::rounded(bytes));
   }
   held_[static_cast<int>(account)] -= bytes;
+}
+
+void Memory::move(std::size_t bytes, Account from, Account to) {
+  if (from == Account::mapped || to == Account::mapped)
+    throw std::logic_error("Memory: mapped bytes stay in their account");
+  held_[static_cast<int>(from)] -= bytes;
+  held_[static_cast<int>(to)] += bytes;
 }
 
 void Memory::upload([[maybe_unused]] std::byte* to, [[maybe_unused]] std::span<const std::byte> from) {

@@ -31,8 +31,18 @@ class HostRing;
 
 // What a block is for; the rows of every memory report.
 // `mapped` bytes lie in files, outside the budget: the system reads and drops their pages by itself.
-enum class Account : std::uint8_t { weights, adapters, optimizer, activations, workspace, data, mapped };
-inline constexpr int kAccounts = 7;
+// `tape` bytes are activations that backward needs, while they are on the device.
+enum class Account : std::uint8_t {
+  weights,
+  adapters,
+  optimizer,
+  tape,
+  activations,
+  workspace,
+  data,
+  mapped
+};
+inline constexpr int kAccounts = 8;
 std::string_view name_of(Account account);
 
 // Pure bookkeeping: offsets in [0, capacity). No memory is touched.
@@ -94,6 +104,11 @@ class Block {
   std::byte* data() const { return data_; }  // null on a plan device
   std::size_t bytes() const { return bytes_; }
   Account account() const { return account_; }
+  // Says what the bytes are for from now on.
+  void move_to(Account account);
+  // How often somebody asked for the bytes in order to change them (Tensor's access that is not const).
+  std::uint32_t writes() const { return writes_.load(std::memory_order_relaxed); }
+  void count_write() { writes_.fetch_add(1, std::memory_order_relaxed); }
   const std::string& name() const { return name_; }
   Memory& memory() const { return memory_; }
 
@@ -101,6 +116,7 @@ class Block {
   Memory& memory_;
   std::size_t offset_, bytes_;
   Account account_;
+  std::atomic<std::uint32_t> writes_ = 0;
   std::string name_;
   std::byte* data_;
   std::shared_ptr<const void> owner_;  // of mapped bytes
@@ -134,6 +150,8 @@ class Memory {
   std::size_t high_water() const;
   std::size_t peak_held() const { return peak_held_; }
   std::uint64_t allocations() const { return allocations_; }
+  // How often the bytes ever handed out grew: a step whose shapes were seen before adds nothing.
+  std::uint64_t growths() const { return growths_; }
   // Tensors read by the host (engine/core/transfer.h) so far. On CUDA each one waits for the device.
   std::uint64_t downloads() const { return downloads_; }
   void count_download() { ++downloads_; }
@@ -166,6 +184,7 @@ class Memory {
  private:
   friend class Block;
   void release(std::size_t offset, std::size_t bytes, Account account);
+  void move(std::size_t bytes, Account from, Account to);
   std::byte* base() const { return backing_ ? backing_->base() : nullptr; }
   // Whether AddressSanitizer can watch the bytes: they lie in this process.
   bool watched() const { return base() && (!device_.is_cuda() || build::emulated); }
@@ -183,7 +202,7 @@ class Memory {
   std::array<std::size_t, kAccounts> held_{}, at_peak_{};
   std::size_t peak_held_ = 0;
   std::size_t most_used_ = 0;  // the end of all bytes that were ever handed out
-  std::uint64_t allocations_ = 0;
+  std::uint64_t allocations_ = 0, growths_ = 0;
   std::atomic<std::uint64_t> downloads_ = 0;
 };
 

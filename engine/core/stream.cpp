@@ -145,6 +145,13 @@ void Stream::run(std::function<void()> work) {
     work();
 }
 
+void Stream::run_on_host(const std::shared_ptr<const std::function<void()>>& work) {
+  if (worker_) return run([work] { (*work)(); });
+  if constexpr (build::cuda) {
+    if (cuda_) cuda::call_on_host(cuda_.get(), *work);
+  }
+}
+
 Event Stream::record() {
   Event event;
   if constexpr (build::cuda) {

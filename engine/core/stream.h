@@ -53,6 +53,10 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   void run(std::function<void()> work);
+  // Work of the host in the order of the stream. On a CPU the same as run(). On CUDA the device waits while a
+  // thread of the driver calls it; it calls nothing of CUDA and throws nothing, may be recorded
+  // (step_graph.h) and is then called by every launch: the caller keeps `work` for as long.
+  void run_on_host(const std::shared_ptr<const std::function<void()>>& work);
   // Ends a section: the event is reached when all work given so far is done or skipped.
   Event record();
   // Work given from now on starts after `event`, of any stream, is reached.

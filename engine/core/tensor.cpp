@@ -41,6 +41,12 @@ const void* Tensor::checked(DType wanted) const {
   return block_->data() ? block_->data() + offset_ : nullptr;
 }
 
+void* Tensor::written(DType wanted) {
+  const void* at = checked(wanted);
+  block_->count_write();
+  return const_cast<void*>(at);  // NOLINT: the storage is not const, access through a const tensor is
+}
+
 Tensor Tensor::reshape(Shape shape) const {
   require<ShapeError>(shape.numel() == numel(), "Tensor::reshape: ", shape_, " to ", shape);
   require_whole_blocks("Tensor::reshape", dtype_, shape.cols());

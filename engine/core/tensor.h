@@ -35,10 +35,10 @@ class Tensor {
   }
   template <class T>
   T* data() {
-    return static_cast<T*>(const_cast<void*>(checked(dtype_of<T>)));
+    return static_cast<T*>(written(dtype_of<T>));
   }
   const void* raw() const { return checked(dtype_); }
-  void* raw() { return const_cast<void*>(checked(dtype_)); }
+  void* raw() { return written(dtype_); }
   template <class T>
   std::span<const T> span() const {
     return {data<T>(), static_cast<std::size_t>(numel())};
@@ -56,8 +56,15 @@ class Tensor {
   const Block* storage() const { return block_.get(); }
   long use_count() const { return block_.use_count(); }
 
+  // For those who keep contents elsewhere for a while (the tape): takes the storage out, which leaves shape,
+  // type and place in it as they are and the tensor undefined; and gives it one of the same size.
+  std::shared_ptr<Block> take_storage() { return std::move(block_); }
+  void put_storage(std::shared_ptr<Block> block) { block_ = std::move(block); }
+  const std::shared_ptr<Block>& shared_storage() const { return block_; }
+
  private:
   const void* checked(DType wanted) const;
+  void* written(DType wanted);
 
   std::shared_ptr<Block> block_;
   std::size_t offset_ = 0;  // bytes from the start of the block
