@@ -83,13 +83,13 @@ class TextSession final : public StepSession {
   TextSession(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
       : StepSession(o, device),
         model_(context(), checkpoint.config, checkpoint.names),
-        runner_(model_, 0),
+        runner_(model_, 0, memory()),
         tokens_(o.tokens) {
     config::RunConfig config;
     if (o.base == "nf4") config.model.quantise_base = config::BaseQuantisation::nf4;
     load_weights(context(), model_, *checkpoint.source, checkpoint.naming(),
                  load_options(config, checkpoint));
-    model_.set_recompute(o.recompute);
+    memory().policy.others.recompute = o.recompute;
     LoraSpec spec;
     spec.rank = o.rank;
     const LoraTargets targets{o.all_linear ? std::vector<std::string>{"all-linear"}

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "bench/step_bench.h"
+#include "engine/tape/step_memory.h"
 #include "engine/train/adamw.h"
 
 namespace rankine::bench {
@@ -31,11 +32,13 @@ class StepSession {
   virtual void micro_batch(Tensor& loss) = 0;
   void forward_backward(std::uint32_t number);
   Context& context() { return context_; }
+  StepMemory& memory() { return memory_; }
   const Tensor& loss() const { return loss_; }
 
  private:
   Runtime runtime_;
   Context context_;
+  StepMemory memory_;
   std::unique_ptr<ParamArena> arena_;
   std::unique_ptr<AdamW> adamw_;
   Tensor state_, loss_;

@@ -1,5 +1,5 @@
-// Visits the Tensors of a frame: a plain aggregate of up to six fields, each a Tensor, a container of
-// Tensors, or something else (which is skipped). A seventh field is a hint to split the layer.
+// Visits the Tensors of a frame, undefined ones too: a plain aggregate of up to six fields, each a Tensor, a
+// container of Tensors, or something else (which is skipped). A seventh field is a hint to split the layer.
 #pragma once
 
 #include <ranges>
@@ -25,7 +25,7 @@ constexpr std::size_t count_fields() {
 template <class F, class V>
 void visit_field(F& field, V& visitor) {
   if constexpr (std::is_same_v<std::remove_const_t<F>, Tensor>) {
-    if (field.defined()) visitor(field);
+    visitor(field);
   } else if constexpr (std::ranges::range<F>) {
     for (auto& item : field) visit_field(item, visitor);
   }

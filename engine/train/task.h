@@ -12,6 +12,7 @@
 #include "engine/core/context.h"
 #include "engine/core/param.h"
 #include "engine/core/stop_flag.h"
+#include "engine/tape/step_memory.h"
 
 namespace rankine {
 
@@ -57,6 +58,9 @@ class Task {
   virtual void save_result(Context& c, const std::filesystem::path& path,
                            const std::map<std::string, std::string>& facts) = 0;
 
+  // How the tapes of train_step keep what backward needs, and what they tell.
+  StepMemory& step_memory() { return step_memory_; }
+
   // What stop() is from now on; the flag must outlive its use.
   void obey(StopFlag stop) { stop_ = stop; }
 
@@ -68,6 +72,7 @@ class Task {
 
  private:
   StopFlag stop_;
+  StepMemory step_memory_;
 };
 
 }  // namespace rankine

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/core/transfer.h"
-#include "engine/tape/tape.h"
+#include "engine/tape/unit.h"
 #include "kernels/embedding/embedding.h"
 #include "models/nn/trained.h"
 
@@ -50,19 +50,29 @@ int Decoder::first_trained() {
   return i;
 }
 
-Tensor Decoder::run_block(const Context& c, int layer, const Tensor& x, DecoderSides& sides) {
-  sides.layer = layer;
-  if (!recompute_ || !c.tape()) return blocks_[layer]->forward(c, x, sides);
-  save(c, blocks_[layer].get(), "recompute", SavedInput{x, sides.angles, sides.block_angles, sides.visible});
-  return blocks_[layer]->forward(c.without_tape(), x, sides);
+namespace {
+
+// A block with what its layers share as inputs: x, angles, block angles, visible.
+constexpr std::size_t kBlockInputs = 4;
+auto runner(DecoderBlock& block, int layer, KvCache* cache) {
+  return [&block, layer, cache](const Context& c, const std::array<Tensor, kBlockInputs>& in) {
+    return block.forward(c, in[0], {in[1], in[2], in[3], cache, layer});
+  };
+}
+
+}  // namespace
+
+Tensor Decoder::run_block(const Context& c, int layer, const Tensor& x, const DecoderSides& sides) {
+  DecoderBlock& block = *blocks_[layer];
+  return record_unit<kBlockInputs>(c, &block, block.path(),
+                                   {x, sides.angles, sides.block_angles, sides.visible},
+                                   runner(block, layer, sides.cache));
 }
 
 Tensor Decoder::run_block_backward(const Context& c, int layer, const Tensor& dy) {
-  if (recompute_) {
-    const SavedInput s = restore<SavedInput>(c, blocks_[layer].get(), "recompute");
-    blocks_[layer]->forward(c, s.x, {s.angles, s.block_angles, s.visible, nullptr, layer});
-  }
-  return blocks_[layer]->backward(c, dy);
+  DecoderBlock& block = *blocks_[layer];
+  replay_unit<kBlockInputs>(c, &block, block.path(), runner(block, layer, nullptr));
+  return block.backward(c, dy);
 }
 
 Tensor Decoder::forward(const Context& c, const DecoderInput& in) {
@@ -78,6 +88,7 @@ Tensor Decoder::forward(const Context& c, const DecoderInput& in) {
   sides.cache = in.cache;
   const int first = first_trained();
   for (int i = 0; i < config_.layers; ++i) {
+    sides.layer = i;
     x = run_block(i < first ? c.without_tape() : c, i, x, sides);
   }
   if (in.cache) in.cache->advance(t);

@@ -34,7 +34,6 @@ class Decoder {
   LmHead& head() { return head_; }
   const DecoderConfig& config() const { return config_; }
   const DecoderNames& names() const { return names_; }
-  void set_recompute(bool on) { recompute_ = on; }
   void visit(ModelVisitor& v);
   KvCache make_cache(const Context& c, std::int64_t capacity) const {
     return {c, config_.layers, capacity, config_.kv_width()};
@@ -44,11 +43,8 @@ class Decoder {
   struct SavedIds {
     Tensor ids;
   };
-  struct SavedInput {
-    Tensor x, angles, block_angles, visible;
-  };
   Tensor angles(const Context& c, const Tensor& positions);
-  Tensor run_block(const Context& c, int layer, const Tensor& x, DecoderSides& sides);
+  Tensor run_block(const Context& c, int layer, const Tensor& x, const DecoderSides& sides);
   Tensor run_block_backward(const Context& c, int layer, const Tensor& dy);
   int first_trained();
 
@@ -59,7 +55,6 @@ class Decoder {
   LmHead head_;
   Tensor inv_freq_;  // of the rotary embedding, (rotary_dims / 2) fp32
   float attention_factor_ = 1;
-  bool recompute_ = false;
 };
 
 }  // namespace rankine

@@ -183,7 +183,8 @@ namespace {
 class PreNormBlock final : public DecoderBlock {
  public:
   PreNormBlock(const DecoderConfig& k, const DecoderNames& names, int layer)
-      : norm1_(names.layer(layer, names.norm1), k.width, k.eps),
+      : DecoderBlock(layer),
+        norm1_(names.layer(layer, names.norm1), k.width, k.eps),
         norm2_(names.layer(layer, names.norm2), k.width, k.eps),
         attention_(k, names, layer),
         mlp_(k, names, layer) {}
@@ -226,7 +227,8 @@ class PreNormBlock final : public DecoderBlock {
 class AlphaResidualBlock final : public DecoderBlock {
  public:
   AlphaResidualBlock(const DecoderConfig& k, const DecoderNames& names, int layer)
-      : alpha_(std::sqrt(2.0F * static_cast<float>(k.layers))),
+      : DecoderBlock(layer),
+        alpha_(std::sqrt(2.0F * static_cast<float>(k.layers))),
         norm1_(names.layer(layer, names.norm1), k.width, k.eps),
         norm2_(names.layer(layer, names.norm2), k.width, k.eps),
         attention_(k, names, layer),

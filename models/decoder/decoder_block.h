@@ -72,10 +72,15 @@ class SwigluMlp {
 
 class DecoderBlock {
  public:
+  explicit DecoderBlock(int layer) : path_("layers." + std::to_string(layer)) {}
   virtual ~DecoderBlock() = default;
   virtual Tensor forward(const Context& c, const Tensor& x, const DecoderSides& sides) = 0;
   virtual Tensor backward(const Context& c, const Tensor& dy) = 0;
   virtual void visit(ModelVisitor& v) = 0;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
 };
 std::unique_ptr<DecoderBlock> make_decoder_block(const DecoderConfig& config, const DecoderNames& names,
                                                  int layer);

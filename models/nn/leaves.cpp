@@ -1,11 +1,15 @@
 #include "models/nn/leaves.h"
 
 namespace rankine {
+namespace {
+using From = std::vector<Tensor>;
+}
 
 Tensor Silu::forward(const Context& c, const Tensor& x) {
   Tensor y = c.like(x, "silu");
   silu_forward(c, y, x);
   save(c, this, "silu", Saved{x});
+  derive(c, y, {x}, [](const Context& k, Tensor& out, const From& from) { silu_forward(k, out, from[0]); });
   return y;
 }
 
@@ -20,6 +24,9 @@ Tensor GeluLayer::forward(const Context& c, const Tensor& x) {
   Tensor y = c.like(x, "gelu");
   gelu_forward(c, y, x, kind);
   save(c, this, "gelu", Saved{x});
+  derive(c, y, {x}, [kind = kind](const Context& k, Tensor& out, const From& from) {
+    gelu_forward(k, out, from[0], kind);
+  });
   return y;
 }
 
@@ -34,6 +41,7 @@ Tensor Geglu::forward(const Context& c, const Tensor& x) {
   Tensor y = c.empty(x.shape().with_dim(-1, x.cols() / 2), "geglu");
   geglu_forward(c, y, x);
   save(c, this, "geglu", Saved{x});
+  derive(c, y, {x}, [](const Context& k, Tensor& out, const From& from) { geglu_forward(k, out, from[0]); });
   return y;
 }
 
@@ -48,6 +56,8 @@ Tensor Swiglu::forward(const Context& c, const Tensor& gate, const Tensor& up) {
   Tensor y = c.like(gate, "swiglu");
   swiglu_forward(c, y, gate, up);
   save(c, this, "swiglu", Saved{gate, up});
+  derive(c, y, {gate, up},
+         [](const Context& k, Tensor& out, const From& from) { swiglu_forward(k, out, from[0], from[1]); });
   return y;
 }
 
@@ -62,6 +72,7 @@ Tensor FusedSwiglu::forward(const Context& c, const Tensor& x) {
   Tensor y = c.empty(x.shape().with_dim(-1, x.cols() / 2), "swiglu");
   swiglu_forward(c, y, x);
   save(c, this, "swiglu", Saved{x});
+  derive(c, y, {x}, [](const Context& k, Tensor& out, const From& from) { swiglu_forward(k, out, from[0]); });
   return y;
 }
 

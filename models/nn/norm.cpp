@@ -20,6 +20,10 @@ Tensor LayerNorm::forward(const Context& c, const Tensor& x) {
   Tensor stats = c.empty({x.rows(), 2}, "layer norm statistics", DType::f32);
   layer_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), eps_);
   save(c, this, path_, Saved{x, stats});
+  derive(c, y, {x}, [this](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
+    Tensor again = k.empty({from[0].rows(), 2}, "layer norm statistics", DType::f32);
+    layer_norm_forward(k, out, again, from[0], gain_.value(), bias_.value(), eps_);
+  });
   return y;
 }
 
@@ -45,6 +49,10 @@ Tensor RmsNorm::forward(const Context& c, const Tensor& x) {
   Tensor rstd = c.empty({rows.dim(0)}, "rms norm statistics", DType::f32);
   rms_norm_forward(c, y, rstd, rows, gain_.value(), eps_);
   save(c, this, path_, Saved{rows, rstd});
+  derive(c, y, {rows}, [this](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
+    Tensor again = k.empty({from[0].dim(0)}, "rms norm statistics", DType::f32);
+    rms_norm_forward(k, out, again, from[0], gain_.value(), eps_);
+  });
   return y.reshape(x.shape());
 }
 
@@ -73,6 +81,10 @@ Tensor GroupNorm::forward(const Context& c, const Tensor& x) {
   Tensor stats = c.empty({x.dim(0), spec_.groups, 2}, "group norm statistics", DType::f32);
   group_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), spec_);
   save(c, this, path_, Saved{x, stats});
+  derive(c, y, {x}, [this](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
+    Tensor again = k.empty({from[0].dim(0), spec_.groups, 2}, "group norm statistics", DType::f32);
+    group_norm_forward(k, out, again, from[0], gain_.value(), bias_.value(), spec_);
+  });
   return y;
 }
 

@@ -5,7 +5,8 @@
 namespace rankine {
 
 ResnetBlock::ResnetBlock(const ResnetSpec& s)
-    : norm1_(s.path + "." + s.names.norm1, s.in, {s.norm_groups, s.eps, NormThen::silu}),
+    : path_(s.path),
+      norm1_(s.path + "." + s.names.norm1, s.in, {s.norm_groups, s.eps, NormThen::silu}),
       conv1_(s.path + "." + s.names.conv1, s.in, s.out),
       norm2_(s.path + "." + s.names.norm2, s.out, {s.norm_groups, s.eps, NormThen::silu}),
       conv2_(s.path + "." + s.names.conv2, s.out, s.out) {

@@ -32,8 +32,10 @@ class ResnetBlock {
   // Adds to *demb when it is not null.
   Tensor backward(const Context& c, const Tensor& dy, Tensor* demb);
   void visit(ModelVisitor& v);
+  const std::string& path() const { return path_; }
 
  private:
+  std::string path_;
   GroupNorm norm1_;
   Conv2d conv1_;
   std::optional<Linear> emb_;

@@ -92,7 +92,7 @@ AutoencoderTask::Inputs AutoencoderTask::prepare(const Context& c, const MicroBa
 void AutoencoderTask::compute(const Context& c, const Inputs& in, Tensor& loss) {
   Vae& vae = model_.sd->vae;
   const std::int64_t n = in.pictures.dim(0);
-  Tape tape;
+  Tape tape(&step_memory());
   const Context recording = c.with_tape(tape);
   const Tensor moments = vae.encoder.forward(recording, in.pictures);
   const Shape latents = moments.shape().with_dim(-1, moments.cols() / 2);

@@ -126,7 +126,6 @@ LoadedDecoder load_decoder(const Context& c, const config::RunConfig& config) {
   out.vocabulary = std::move(vocabulary.file);
   const DecoderCheckpoint& k = out.checkpoint;
   out.model = std::make_unique<Decoder>(c, k.config, k.names);
-  out.model->set_recompute(config.machine.recompute);
   if (!k.source) {
     out.name = "new model";
     out.fingerprint = join("new ", config.optim.seed);

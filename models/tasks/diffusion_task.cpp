@@ -88,7 +88,7 @@ DiffusionTask::DiffusionTask(const config::RunConfig& config, LoadedModel model,
       schedule_(noise_schedule_for(config, *model_.sd)),
       latents_(model_.sd->vae.encoder, model_.sha256, cache_folder(config)) {
   StableDiffusion& sd = *model_.sd;
-  sd.unet.set_recompute(config.machine.recompute);
+  step_memory().policy.others.recompute = config.machine.recompute;
   const double text_ratio =
       config.adapter.text_encoder_lr.value_or(config.optim.learning_rate) / config.optim.learning_rate;
   const int encoders = static_cast<int>(sd.text.encoders.size());
@@ -275,7 +275,7 @@ void DiffusionTask::run(const Context& c, Inputs in, Tensor& loss) {
 }
 
 void DiffusionTask::compute(const Context& c, const Inputs& in, Tensor& loss) {
-  Tape tape;
+  Tape tape(&step_memory());
   const Context recording = c.with_tape(tape);
   c.phase("forward");
   const Predicted p = predict(recording, in);

@@ -6,6 +6,7 @@
 
 #include "engine/core/step_graph.h"
 #include "engine/core/stop_flag.h"
+#include "engine/tape/step_memory.h"
 #include "io/dataset/text_batch.h"
 #include "io/dataset/text_schedule.h"
 #include "kernels/decode_ahead/decode_ahead.h"
@@ -21,7 +22,9 @@ struct TextScore {
 
 class TextRunner {
  public:
-  TextRunner(Decoder& model, std::int32_t pad_id) : model_(model), pad_id_(pad_id) {}
+  // Tapes go by `memory`; both must outlive the runner.
+  TextRunner(Decoder& model, std::int32_t pad_id, StepMemory& memory)
+      : model_(model), pad_id_(pad_id), memory_(memory) {}
 
   // One micro-batch on the device.
   struct Batch {
@@ -52,6 +55,7 @@ class TextRunner {
 
   Decoder& model_;
   std::int32_t pad_id_;
+  StepMemory& memory_;
   StepGraphs<Batch> graphs_;
   std::optional<DecodeAhead> ahead_;  // on CUDA, of a model with matrices in blocks
 };

@@ -1,11 +1,13 @@
 #include "models/unet/transformer.h"
 
+#include "engine/tape/unit.h"
 #include "kernels/elementwise/elementwise.h"
 
 namespace rankine {
 
 TransformerBlock::TransformerBlock(const std::string& path, const TransformerSpec& s)
-    : norm1_(path + ".norm1", s.channels),
+    : path_(path),
+      norm1_(path + ".norm1", s.channels),
       norm2_(path + ".norm2", s.channels),
       norm3_(path + ".norm3", s.channels),
       self_qkv_(s.channels, {{path + ".attn1.to_q", s.channels, false},
@@ -109,7 +111,7 @@ void SpatialTransformer::visit(ModelVisitor& v) {
 Tensor SpatialTransformer::forward(const Context& c, const Tensor& x, const Tensor& context) {
   Tensor h = norm_.forward(c, x);
   h = proj_in_.forward(c, as_tokens(h));
-  for (auto& b : blocks_) h = b->forward(c, h, context);
+  for (auto& b : blocks_) h = Unit<TransformerBlock, 1>(*b, b->path()).forward(c, h, context);
   Tensor y = proj_out_.forward(c, h).reshape(x.shape());
   add(c, y, y, x);
   return y;
@@ -117,7 +119,8 @@ Tensor SpatialTransformer::forward(const Context& c, const Tensor& x, const Tens
 
 Tensor SpatialTransformer::backward(const Context& c, const Tensor& dy, Tensor* dcontext) {
   Tensor d = proj_out_.backward(c, as_tokens(dy));
-  for (auto b = blocks_.rbegin(); b != blocks_.rend(); ++b) d = (*b)->backward(c, d, dcontext);
+  for (auto b = blocks_.rbegin(); b != blocks_.rend(); ++b)
+    d = Unit<TransformerBlock, 1>(**b, (*b)->path()).backward(c, d, dcontext);
   d = proj_in_.backward(c, d).reshape(dy.shape());
   Tensor dx = norm_.backward(c, d);
   add(c, dx, dx, dy);

@@ -28,8 +28,10 @@ class TransformerBlock {
   Tensor forward(const Context& c, const Tensor& x, const Tensor& context);  // (N, T, C), (N, S, context)
   Tensor backward(const Context& c, const Tensor& dy, Tensor* dcontext);  // adds to *dcontext when not null
   void visit(ModelVisitor& v);
+  const std::string& path() const { return path_; }
 
  private:
+  std::string path_;
   LayerNorm norm1_, norm2_, norm3_;
   SharedLinear self_qkv_;
   AttentionCore self_attention_;

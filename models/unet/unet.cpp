@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/tape/recompute.h"
+#include "engine/tape/unit.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/resample/resample.h"
@@ -65,14 +65,14 @@ void UNet::embed_time_backward(const Context& c, Tensor demb, Tensor* dvector) {
 
 Tensor UNet::run_block(const Context& c, Block& b, Tensor h, const Tensor& emb, const Tensor& context) {
   if (b.conv) h = b.conv->forward(c, h);
-  if (b.res) h = Recompute<ResnetBlock, 1>(*b.res, recompute_).forward(c, h, emb);
-  if (b.attn) h = Recompute<SpatialTransformer, 1>(*b.attn, recompute_).forward(c, h, context);
+  if (b.res) h = Unit<ResnetBlock, 1>(*b.res, b.res->path()).forward(c, h, emb);
+  if (b.attn) h = b.attn->forward(c, h, context);
   return h;
 }
 
 Tensor UNet::run_block_backward(const Context& c, Block& b, Tensor d, Tensor* demb, Tensor* dcontext) {
-  if (b.attn) d = Recompute<SpatialTransformer, 1>(*b.attn, recompute_).backward(c, d, dcontext);
-  if (b.res) d = Recompute<ResnetBlock, 1>(*b.res, recompute_).backward(c, d, demb);
+  if (b.attn) d = b.attn->backward(c, d, dcontext);
+  if (b.res) d = Unit<ResnetBlock, 1>(*b.res, b.res->path()).backward(c, d, demb);
   if (b.conv) d = b.conv->backward(c, d);
   return d;
 }
@@ -106,14 +106,17 @@ Tensor UNet::forward(const Context& c, const UNetInput& in) {
     h = run_block(i < first ? untaped : c, inputs_[i], h, emb, in.context);
     skips.push_back(h);
   }
-  h = Recompute<ResnetBlock, 1>(*middle1_, recompute_).forward(c, h, emb);
-  h = Recompute<SpatialTransformer, 1>(*middle_attn_, recompute_).forward(c, h, in.context);
-  h = Recompute<ResnetBlock, 1>(*middle2_, recompute_).forward(c, h, emb);
+  h = Unit<ResnetBlock, 1>(*middle1_, middle1_->path()).forward(c, h, emb);
+  h = middle_attn_->forward(c, h, in.context);
+  h = Unit<ResnetBlock, 1>(*middle2_, middle2_->path()).forward(c, h, emb);
   for (Block& b : outputs_) {
     const Tensor skip = skips.back();
     skips.pop_back();
     Tensor joined = c.empty(skip.shape().with_dim(-1, h.cols() + skip.cols()), "skip joined");
     concat_channels(c, joined, h, skip);
+    derive(c, joined, {h, skip}, [](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
+      concat_channels(k, out, from[0], from[1]);
+    });
     h = run_block(c, b, joined, emb, in.context);
     if (b.up) h = upsample(c, b, h, skips.back());
   }
@@ -142,9 +145,9 @@ void UNet::backward(const Context& c, const Tensor& dy, UNetInputGrads grads) {
     split_channels(c, d, dskip, djoined);
     dskips.push_back(dskip);
   }
-  d = Recompute<ResnetBlock, 1>(*middle2_, recompute_).backward(c, d, demb_to);
-  d = Recompute<SpatialTransformer, 1>(*middle_attn_, recompute_).backward(c, d, grads.dcontext);
-  d = Recompute<ResnetBlock, 1>(*middle1_, recompute_).backward(c, d, demb_to);
+  d = Unit<ResnetBlock, 1>(*middle2_, middle2_->path()).backward(c, d, demb_to);
+  d = middle_attn_->backward(c, d, grads.dcontext);
+  d = Unit<ResnetBlock, 1>(*middle1_, middle1_->path()).backward(c, d, demb_to);
   for (int i = static_cast<int>(inputs_.size()) - 1; i >= s.first_block; --i) {
     add(c, d, d, dskips[i]);
     dskips[i] = {};

@@ -37,9 +37,6 @@ class UNet {
   // block that trains (or reads a differentiated input) is visited.
   void backward(const Context& c, const Tensor& dy, UNetInputGrads grads);
 
-  // Keep only the inputs of each residual block and transformer on the tape and run them again in backward.
-  void set_recompute(bool on) { recompute_ = on; }
-
   const UNetConfig& config() const { return config_; }
   void visit(ModelVisitor& v);
 
@@ -76,7 +73,6 @@ class UNet {
   bool embedding_trained();
 
   UNetConfig config_;
-  bool recompute_ = false;
   std::vector<int> skip_channels_;  // channels of each input block's output, in order
   int channels_ = 0;                // running width while building
   Linear time1_, time2_;

@@ -8,6 +8,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "models/decoder/decoder_lora.h"
 #include "models/decoder/generate.h"
+#include "tests/models/memory_support.h"
 #include "tests/models/model_support.h"
 
 namespace rankine {
@@ -153,8 +154,8 @@ TEST_P(DecoderGolden, LossAndLoraGradients) {
   EXPECT_GE(compared, 8);
 }
 
-// Recomputing activations changes no bit.
-TEST_P(DecoderGolden, RecomputeGivesTheSameBits) {
+// Where the tape keeps things, and whether it keeps them, changes no bit.
+TEST_P(DecoderGolden, MemoryOptionsGiveTheSameBits) {
   DecoderLora network;
   network.attach(*model, [&](const std::string& path) {
     return LoraTargets{}.matches(config, model->names(), path) ? std::optional(spec()) : std::nullopt;
@@ -164,10 +165,11 @@ TEST_P(DecoderGolden, RecomputeGivesTheSameBits) {
   ParamArena arena(c, network.params());
   take_adapter(network);
   std::vector<std::vector<float>> gradients;
-  for (const bool on : {false, true}) {
-    model->set_recompute(on);
+  for (const MemoryPolicy& policy : memory_policies()) {
+    PageFolder folder;
+    StepMemory memory = folder.memory(runtime, policy);
     arena.zero_grad(c);
-    Tape tape;
+    Tape tape(&memory);
     const Context recording = c.with_tape(tape);
     const Tensor hidden = model->forward(recording, sequence_input(c, config, ids, prefix, 0));
     Tensor loss = c.empty({1}, "loss");
@@ -175,8 +177,9 @@ TEST_P(DecoderGolden, RecomputeGivesTheSameBits) {
     model->backward(recording, model->head().train(recording, hidden, targets(), loss));
     const auto g = arena.grad().span<float>();
     gradients.emplace_back(g.begin(), g.end());
+    EXPECT_EQ(memory.tape.paged_peak > 0, pages(policy));
   }
-  EXPECT_EQ(gradients[0], gradients[1]);
+  for (const auto& g : gradients) EXPECT_EQ(g, gradients[0]);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, DecoderGolden,

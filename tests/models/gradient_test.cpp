@@ -9,6 +9,7 @@
 #include "kernels/reduce/reduce.h"
 #include "models/sd/lora_network.h"
 #include "models/vae/vae.h"
+#include "tests/models/memory_support.h"
 #include "tests/models/model_support.h"
 
 namespace rankine {
@@ -103,7 +104,7 @@ class Gradients : public ::testing::Test {
   }
 
   double unet_loss(UNet& unet, bool backward) {
-    Tape tape;
+    Tape tape(&memory);
     const Context recording = backward ? c.with_tape(tape) : c;
     Tensor time = c.empty({2}, "t");
     fill(c, time, 321);
@@ -120,6 +121,7 @@ class Gradients : public ::testing::Test {
 
   Runtime runtime{Device::cpu()};
   Context c{runtime};
+  StepMemory memory;
   int checked = 0;
 };
 
@@ -127,7 +129,7 @@ TEST_F(Gradients, UNetLoraOnEveryTarget) {
   for (const bool recompute : {false, true}) {
     UNet unet(tiny());
     init_weights(c, unet, 1, DType::f32, [](const std::string&) { return false; });
-    unet.set_recompute(recompute);
+    memory.policy.others.recompute = recompute;
     LoraNetwork network;
     LoraPlan plan;
     plan.unet.rank = 3;
@@ -140,6 +142,31 @@ TEST_F(Gradients, UNetLoraOnEveryTarget) {
     check(arena, [&](bool backward) { return unet_loss(unet, backward); });
     EXPECT_GT(checked, 20);
   }
+}
+
+// Where the tape keeps things, and whether it keeps them, changes no bit.
+TEST_F(Gradients, MemoryOptionsGiveTheSameBitsOfAUNet) {
+  std::vector<std::vector<float>> gradients;
+  for (const MemoryPolicy& policy : memory_policies()) {
+    PageFolder folder;
+    memory = folder.memory(runtime, policy);
+    UNet unet(tiny());
+    init_weights(c, unet, 1, DType::f32, [](const std::string&) { return false; });
+    LoraNetwork network;
+    LoraPlan plan;
+    plan.unet.rank = 3;
+    network.attach(unet, [&](const LoraTarget& t) { return plan.choose(t); });
+    ParamArena arena(c, network.params());
+    network.init(c, 5);
+    randomise(arena, 0.05F);
+    arena.zero_grad(c);
+    unet_loss(unet, true);
+    const auto g = arena.grad().span<float>();
+    gradients.emplace_back(g.begin(), g.end());
+    EXPECT_EQ(memory.tape.paged_peak > 0, pages(policy));
+    memory.pages.reset();
+  }
+  for (const auto& g : gradients) EXPECT_EQ(g, gradients[0]);
 }
 
 TEST_F(Gradients, UNetAllWeights) {

@@ -1,0 +1,52 @@
+// What the tapes of a run go by: for every unit of the model, what is done with what it leaves on the tape;
+// and what a tape tells about it. Made once for a run, given to the tape of every micro-batch.
+//
+// A unit is a layer that the tape may treat as a whole (unit.h): a residual or transformer block. Units are
+// counted in the order in which a forward pass begins them. Frames that are pushed between two units belong
+// to the one before. No choice changes a bit of any result.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rankine {
+
+class PageStore;
+
+struct UnitPolicy {
+  bool recompute = false;  // only the inputs of the unit are kept; backward runs its forward again
+  bool page = false;       // what it leaves is moved out of the device until backward comes near
+  friend bool operator==(const UnitPolicy&, const UnitPolicy&) = default;
+};
+
+struct MemoryPolicy {
+  std::vector<UnitPolicy> units;
+  UnitPolicy others;  // units beyond the list
+  UnitPolicy at(int unit) const {
+    return unit >= 0 && unit < static_cast<int>(units.size()) ? units[static_cast<std::size_t>(unit)]
+                                                              : others;
+  }
+};
+
+// What one unit did in the last forward pass.
+struct UnitReport {
+  std::string name;
+  std::size_t saved = 0;       // bytes that it, and what came behind it, left on the tape
+  double forward_seconds = 0;  // on a plan device with a clock
+};
+
+struct TapeStats {
+  std::size_t resident_peak = 0;  // bytes on the device at once
+  std::size_t paged_peak = 0;     // bytes moved out at once
+};
+
+struct StepMemory {
+  MemoryPolicy policy;
+  std::shared_ptr<PageStore> pages;  // null: nothing can be paged, and `page` is an error
+  std::vector<UnitReport> units;     // of the last forward pass
+  TapeStats tape;                    // over all steps so far
+};
+
+}  // namespace rankine
