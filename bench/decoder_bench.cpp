@@ -83,7 +83,7 @@ class TextSession final : public StepSession {
   TextSession(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
       : StepSession(o, device),
         model_(context(), checkpoint.config, checkpoint.names),
-        runner_(model_, 0, memory()),
+        runner_(model_, 0, &memory()),
         tokens_(o.tokens) {
     config::RunConfig config;
     if (o.base == "nf4") config.model.quantise_base = config::BaseQuantisation::nf4;

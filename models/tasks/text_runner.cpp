@@ -105,7 +105,7 @@ void TextRunner::train(const Context& c, Batch batch, Tensor& loss, bool recorda
 }
 
 void TextRunner::compute(const Context& c, const Batch& batch, Tensor& loss) {
-  Tape tape(&memory_);
+  Tape tape(memory_);
   Context recording = c.with_tape(tape);
   recording.decode_ahead = ahead_ ? &*ahead_ : nullptr;
   c.phase("forward");

@@ -22,8 +22,8 @@ struct TextScore {
 
 class TextRunner {
  public:
-  // Tapes go by `memory`; both must outlive the runner.
-  TextRunner(Decoder& model, std::int32_t pad_id, StepMemory& memory)
+  // Tapes go by `memory`; both must outlive the runner. Without it every unit is kept.
+  TextRunner(Decoder& model, std::int32_t pad_id, StepMemory* memory = nullptr)
       : model_(model), pad_id_(pad_id), memory_(memory) {}
 
   // One micro-batch on the device.
@@ -55,7 +55,7 @@ class TextRunner {
 
   Decoder& model_;
   std::int32_t pad_id_;
-  StepMemory& memory_;
+  StepMemory* memory_;
   StepGraphs<Batch> graphs_;
   std::optional<DecodeAhead> ahead_;  // on CUDA, of a model with matrices in blocks
 };
