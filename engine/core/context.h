@@ -20,6 +20,7 @@ namespace rankine {
 
 class DecodeAhead;
 class Tape;
+class WeightStream;
 
 // Adds up costs (and, on a real device, wall seconds) per operation name.
 class CostMeter {
@@ -58,6 +59,10 @@ class Runtime {
   // On a plan device: from now on operations take the time that they would on `card`. Null without one.
   void time_on(Card card) { clock_.emplace(std::move(card)); }
   PlanClock* clock() { return clock_ ? &*clock_ : nullptr; }
+  // Brings weights that are not kept on the device when a layer needs them (models/nn/weight_stream.h); null:
+  // all are.
+  void stream_weights(WeightStream* stream) { weight_stream_ = stream; }
+  WeightStream* weight_stream() const { return weight_stream_; }
   // Another number where a recorded piece of work (step_graph.h) begins and where it ends: what the program
   // knew of the contents of the device's memory before may hold no longer.
   std::uint64_t work() const { return work_; }
@@ -71,6 +76,7 @@ class Runtime {
   Phases phases_;
   DType activations_;
   std::optional<PlanClock> clock_;
+  WeightStream* weight_stream_ = nullptr;
 };
 
 class Context {

@@ -16,6 +16,8 @@ std::string_view name_of(Account account) {
   switch (account) {
     case Account::weights:
       return "weights";
+    case Account::streamed:
+      return "streamed weights";
     case Account::adapters:
       return "adapters";
     case Account::optimizer:
@@ -256,13 +258,13 @@ void Memory::Frame::close() {
 
 std::string Memory::report() const {
   std::ostringstream out;
-  out << std::left << std::setw(14) << "account" << std::right << std::setw(14) << "held" << std::setw(14)
+  out << std::left << std::setw(18) << "account" << std::right << std::setw(14) << "held" << std::setw(14)
       << "at peak" << '\n';
   for (int i = 0; i < kAccounts; ++i) {
-    out << std::left << std::setw(14) << name_of(static_cast<Account>(i)) << std::right << std::setw(14)
+    out << std::left << std::setw(18) << name_of(static_cast<Account>(i)) << std::right << std::setw(14)
         << human_bytes(double(held_[i])) << std::setw(14) << human_bytes(double(at_peak_[i])) << '\n';
   }
-  out << std::left << std::setw(14) << "total" << std::right << std::setw(14) << human_bytes(double(held()))
+  out << std::left << std::setw(18) << "total" << std::right << std::setw(14) << human_bytes(double(held()))
       << std::setw(14) << human_bytes(double(peak_held_)) << '\n';
   return std::move(out).str();
 }

@@ -31,9 +31,11 @@ class HostRing;
 
 // What a block is for; the rows of every memory report.
 // `mapped` bytes lie in files, outside the budget: the system reads and drops their pages by itself.
-// `tape` bytes are activations that backward needs, while they are on the device.
+// `tape` bytes are activations that backward needs, while they are on the device; `streamed` ones are weights
+// that are there for as long as they are used.
 enum class Account : std::uint8_t {
   weights,
+  streamed,
   adapters,
   optimizer,
   tape,
@@ -42,7 +44,7 @@ enum class Account : std::uint8_t {
   data,
   mapped
 };
-inline constexpr int kAccounts = 8;
+inline constexpr int kAccounts = 9;
 std::string_view name_of(Account account);
 
 // Pure bookkeeping: offsets in [0, capacity). No memory is touched.
