@@ -23,7 +23,8 @@ struct UnitPolicy {
 
 struct MemoryPolicy {
   std::vector<UnitPolicy> units;
-  UnitPolicy others;  // units beyond the list
+  UnitPolicy others;       // units beyond the list
+  int streamed_units = 0;  // so many keep their weights off the device, spread evenly over the model
   UnitPolicy at(int unit) const {
     return unit >= 0 && unit < static_cast<int>(units.size()) ? units[static_cast<std::size_t>(unit)]
                                                               : others;
