@@ -24,8 +24,10 @@ std::shared_ptr<std::byte> locked_bytes([[maybe_unused]] std::size_t bytes) {
 
 }  // namespace
 
-PageCopies::PageCopies(Runtime& runtime, std::size_t host_bytes, std::unique_ptr<PageFile> file)
+PageCopies::PageCopies(Runtime& runtime, std::size_t host_bytes, std::size_t stage_bytes,
+                       std::unique_ptr<PageFile> file)
     : runtime_(runtime),
+      stage_bytes_(stage_bytes),
       file_(std::move(file)),
       to_host_(runtime.device()),
       from_host_(runtime.device()),
@@ -34,7 +36,7 @@ PageCopies::PageCopies(Runtime& runtime, std::size_t host_bytes, std::unique_ptr
   if (!runtime.device().is_cuda()) return;
   if (host_bytes > 0) host_ = locked_bytes(host_bytes);
   if (!file_) return;
-  for (Ring& ring : rings_) ring.bytes = locked_bytes(kStages * kStageBytes);
+  for (Ring& ring : rings_) ring.bytes = locked_bytes(kStages * stage_bytes);
 }
 
 PageCopies::~PageCopies() { drain(); }
@@ -134,10 +136,10 @@ Event PageCopies::through_stages(Way way, const Place& place, [[maybe_unused]] s
   first.wait(start);
   second.wait(start);
   Event done;
-  for (std::size_t at = 0; at < place.bytes; at += kStageBytes) {
+  for (std::size_t at = 0; at < place.bytes; at += stage_bytes_) {
     const std::size_t slot = std::exchange(ring.next, (ring.next + 1) % kStages);
-    const std::span<std::byte> stage(ring.bytes.get() + slot * kStageBytes,
-                                     std::min(kStageBytes, place.bytes - at));
+    const std::span<std::byte> stage(ring.bytes.get() + slot * stage_bytes_,
+                                     std::min(stage_bytes_, place.bytes - at));
     const HostWork& work = host_work(way, place.offset + at, stage);
     first.wait(ring.free[slot]);
     if (!out) first.run_on_host(work);

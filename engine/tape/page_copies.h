@@ -21,7 +21,6 @@ namespace rankine {
 
 class PageCopies {
  public:
-  static constexpr std::size_t kStageBytes = std::size_t{4} << 20;
   static constexpr std::size_t kStages = 4;  // per way
 
   struct Place {
@@ -29,7 +28,9 @@ class PageCopies {
     std::size_t offset, bytes;
   };
 
-  PageCopies(Runtime& runtime, std::size_t host_bytes, std::unique_ptr<PageFile> file);
+  // Of page-locked memory: `host_bytes` for pages, and 2 kStages buffers of `stage_bytes` if there is a file.
+  PageCopies(Runtime& runtime, std::size_t host_bytes, std::size_t stage_bytes,
+             std::unique_ptr<PageFile> file);
   ~PageCopies();  // waits
   PageCopies(const PageCopies&) = delete;
   PageCopies& operator=(const PageCopies&) = delete;
@@ -62,6 +63,7 @@ class PageCopies {
   const HostWork& host_work(Way way, std::size_t offset, std::span<std::byte> stage);
 
   Runtime& runtime_;
+  std::size_t stage_bytes_;
   std::unique_ptr<PageFile> file_;   // null: none
   std::shared_ptr<std::byte> host_;  // page-locked; null: none
   Ring rings_[2];

@@ -27,9 +27,10 @@ PageStore::PageStore(Runtime& runtime, const Limits& limits, FileCalls& calls)
   if (device.plan) return;
   if (limits_.host_bytes == kUnlimited || limits_.file_bytes == kUnlimited)
     throw std::logic_error("PageStore: the sizes of tiers on " + device.to_string() + " come from a plan");
+  if (limits_.stage_bytes == 0) throw std::logic_error("PageStore: stages of no bytes");
   std::unique_ptr<PageFile> file;
   if (limits_.file_bytes > 0) file = std::make_unique<PageFile>(limits_.folder, limits_.file_bytes, calls);
-  copies_ = std::make_unique<PageCopies>(runtime, limits_.host_bytes, std::move(file));
+  copies_ = std::make_unique<PageCopies>(runtime, limits_.host_bytes, limits_.stage_bytes, std::move(file));
 }
 
 PageStore::~PageStore() = default;

@@ -37,10 +37,13 @@ class PageCopies;
 class PageStore {
  public:
   static constexpr std::size_t kUnlimited = Memory::kUnlimited;
-  // kUnlimited on plan devices alone. A CPU takes no host_bytes. `folder` is where the page file is made.
+  // kUnlimited on plan devices alone. A CPU takes no host_bytes. `folder` is where the page file is made. On
+  // CUDA pages of the file pass in pieces of at most stage_bytes through eight page-locked buffers of that
+  // size.
   struct Limits {
     std::size_t host_bytes = 0, file_bytes = 0;
     std::filesystem::path folder;
+    std::size_t stage_bytes = std::size_t{4} << 20;
   };
 
   // Throws IoError when the page file cannot be made, OutOfMemory when the host memory cannot be locked.
@@ -88,7 +91,9 @@ class PageStore {
   Tier host() const { return tier(host_, limits_.host_bytes); }
   Tier file() const { return tier(file_, limits_.file_bytes); }
   // What the same calls need: host_bytes and file_bytes are the high-water marks.
-  Limits needed() const { return {host_.high_water(), file_.high_water(), limits_.folder}; }
+  Limits needed() const {
+    return {host_.high_water(), file_.high_water(), limits_.folder, limits_.stage_bytes};
+  }
 
  private:
   static Tier tier(const OffsetAllocator& offsets, std::size_t limit) {
