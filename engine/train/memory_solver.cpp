@@ -9,9 +9,9 @@
 namespace rankine {
 namespace {
 
-// How many units are paged, recomputed and streamed.
+// How many units are streamed, recomputed and paged: the order is that of preference among equals.
 struct Counts {
-  int paged = 0, recomputed = 0, streamed = 0;
+  int streamed = 0, recomputed = 0, paged = 0;
   friend auto operator<=>(const Counts&, const Counts&) = default;
 };
 
@@ -92,11 +92,11 @@ std::vector<int> Solver::some(int low, int high) const {
 void Solver::search(int streamed) {
   const int page_low = least(rules_.page, units_), page_high = most(rules_.page, units_);
   const int again_low = least(rules_.recompute, units_), again_high = most(rules_.recompute, units_);
-  consider(least_that_fits({0, again_low, streamed}, &Counts::paged, page_low, page_high));
+  consider(least_that_fits({streamed, again_low, 0}, &Counts::paged, page_low, page_high));
   for (const int paged : some(page_low, page_high))
-    consider(least_that_fits({paged, 0, streamed}, &Counts::recomputed, again_low, again_high));
+    consider(least_that_fits({streamed, 0, paged}, &Counts::recomputed, again_low, again_high));
   for (const int recomputed : some(again_low, again_high))
-    consider(least_that_fits({0, recomputed, streamed}, &Counts::paged, page_low, page_high));
+    consider(least_that_fits({streamed, recomputed, 0}, &Counts::paged, page_low, page_high));
 }
 
 MemorySolution Solver::solve() {
@@ -115,8 +115,8 @@ MemorySolution Solver::solve() {
 
   const int stream_low = least(rules_.stream, rules_.streamable),
             stream_high = most(rules_.stream, rules_.streamable);
-  const Counts frugal{most(rules_.page, units_), most(rules_.recompute, units_), stream_high};
-  const Counts lavish{least(rules_.page, units_), least(rules_.recompute, units_), stream_low};
+  const Counts frugal{stream_high, most(rules_.recompute, units_), most(rules_.page, units_)};
+  const Counts lavish{stream_low, least(rules_.recompute, units_), least(rules_.page, units_)};
   solution.minimum = std::min(trial(frugal).peak, trial(lavish).peak);
   consider(lavish);
   if (!best_) {
