@@ -83,13 +83,12 @@ class TextSession final : public StepSession {
   TextSession(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
       : StepSession(o, device),
         model_(context(), checkpoint.config, checkpoint.names),
-        runner_(model_, 0, &memory()),
+        runner_(model_, 0, &memory_),
         tokens_(o.tokens) {
     config::RunConfig config;
     if (o.base == "nf4") config.model.quantise_base = config::BaseQuantisation::nf4;
     load_weights(context(), model_, *checkpoint.source, checkpoint.naming(),
                  load_options(config, checkpoint));
-    memory().policy.others.recompute = o.recompute;
     LoraSpec spec;
     spec.rank = o.rank;
     const LoraTargets targets{o.all_linear ? std::vector<std::string>{"all-linear"}
@@ -100,6 +99,7 @@ class TextSession final : public StepSession {
     train(network_.params(), [&] { network_.init(context(), 1); });
   }
   void dump(const fs::path& folder) override;
+  StepMemory& memory() override { return memory_; }
 
  private:
   void micro_batch(Tensor& loss) override {
@@ -107,6 +107,7 @@ class TextSession final : public StepSession {
   }
 
   Decoder model_;
+  StepMemory memory_;
   TextRunner runner_;
   DecoderLora network_;
   std::int64_t tokens_;

@@ -35,12 +35,12 @@ class PictureSession final : public StepSession {
     config.adapter.lora_rank = o.rank;
     config.adapter.lora_conv_rank = o.conv_rank;
     config.adapter.train_text_encoder = o.text_encoder;
-    config.machine.recompute = o.recompute;
     task_ = std::make_unique<DiffusionTask>(config, model_for(o, config), nullptr);
     train(task_->params(), [&] { task_->init_params(context()); });
     batch_ = {o.batch, {o.resolution, o.resolution}};
   }
   void dump(const std::filesystem::path& folder) override;
+  StepMemory& memory() override { return task_->step_memory(); }
 
  private:
   void micro_batch(Tensor& loss) override { task_->plan_step(context(), batch_, loss); }

@@ -77,6 +77,7 @@ StepBenchResult measure_steps(const StepBenchOptions& o, const MakeSession& make
   StepBenchResult r;
   {
     const std::unique_ptr<StepSession> plan = make(device.planned());
+    plan->memory().policy.others.recompute = o.recompute;
     plan->runtime().cost().clear();
     plan->step(0);
     r.flops = plan->runtime().cost().flops();
@@ -85,6 +86,7 @@ StepBenchResult measure_steps(const StepBenchOptions& o, const MakeSession& make
   }
   const Clock::time_point start = Clock::now();
   const std::unique_ptr<StepSession> run = make(device);
+  run->memory().policy.others.recompute = o.recompute;
   r.load_seconds = seconds_since(start);
   std::uint32_t number = 0;
   run->step(number++);

@@ -24,6 +24,7 @@ class StepSession {
   // The first step, with adapters that are not zero, as bench/step_dump.h has it.
   virtual void dump(const std::filesystem::path& folder) = 0;
   Runtime& runtime() { return runtime_; }
+  virtual StepMemory& memory() = 0;
 
  protected:
   // After the model is there: lays out what trains. init() gives the parameters their starting values.
@@ -32,13 +33,11 @@ class StepSession {
   virtual void micro_batch(Tensor& loss) = 0;
   void forward_backward(std::uint32_t number);
   Context& context() { return context_; }
-  StepMemory& memory() { return memory_; }
   const Tensor& loss() const { return loss_; }
 
  private:
   Runtime runtime_;
   Context context_;
-  StepMemory memory_;
   std::unique_ptr<ParamArena> arena_;
   std::unique_ptr<AdamW> adamw_;
   Tensor state_, loss_;

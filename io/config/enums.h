@@ -20,6 +20,7 @@ enum class Sampler { ddim, euler, euler_a, dpmpp_2m };
 enum class Truncation { prompt, drop, fail };
 enum class LoraInit { standard, pissa };
 enum class BaseQuantisation { none, nf4, q8_0, q4_0 };
+enum class MemoryUse { automatic, always, never };
 
 // EnumNames<E>::value: every name of E as written in the run file, with its value.
 template <class E>
@@ -77,6 +78,11 @@ struct EnumNames<ComputeDtype> {
                                                      {"fp32", ComputeDtype::fp32},
                                                      {"fp16", ComputeDtype::fp16},
                                                      {"bf16", ComputeDtype::bf16}}};
+};
+template <>
+struct EnumNames<MemoryUse> {
+  static constexpr NameTable<MemoryUse, 3> value{
+      {{"auto", MemoryUse::automatic}, {"always", MemoryUse::always}, {"never", MemoryUse::never}}};
 };
 template <>
 struct EnumNames<Sampler> {

@@ -82,14 +82,42 @@ Table<RunConfig> machine_fields() {
                         .max = 1024},
                        in, &S::threads),
       field<RunConfig>({.key = "memory_budget",
-                        .doc = "Memory the run may take on its device. auto is what is free at the start.",
+                        .doc = "Memory the run may take on its device, never exceeded. auto is what is free "
+                               "at the start.",
                         .known_as = "memory max_memory"},
                        in, &S::memory_budget),
       field<RunConfig>(
           {.key = "recompute",
-           .doc = "Compute activations again in the backward pass: less memory, more time, equal bits.",
-           .known_as = "gradient_checkpointing"},
+           .doc = "Compute activations again in the backward pass: less memory, more time, equal bits. auto "
+                  "does "
+                  "it for as many layers as memory_budget asks for, where paging would cost more.",
+           .known_as = "gradient_checkpointing activation_checkpointing"},
           in, &S::recompute),
+      field<RunConfig>(
+          {.key = "paging",
+           .doc =
+               "Move activations out of the device until the backward pass needs them: to memory of the host "
+               "(CUDA), then to a file. auto does it for as many layers as memory_budget asks for.",
+           .known_as = "activation_offloading cpu_offload_checkpointing offload"},
+          in, &S::paging),
+      field<RunConfig>({.key = "weight_streaming",
+                        .doc = "Keep frozen weights off the device and bring each layer's when it runs. auto "
+                               "does it when the "
+                               "run does not fit memory_budget otherwise.",
+                        .known_as = "blocks_to_swap layer_offloading"},
+                       in, &S::weight_streaming),
+      field<RunConfig>(
+          {.key = "page_memory",
+           .doc = "Page-locked memory of the host for pages and streamed weights of a CUDA device; "
+                  "what is above goes to a file. auto is half of what is free.",
+           .known_as = "pinned_memory"},
+          in, &S::page_memory),
+      field<RunConfig>({.key = "page_dir",
+                        .doc = "Folder for page files, best on a fast disk. They are removed with the run.",
+                        .not_set = "output_dir",
+                        .known_as = "offload_dir offload_folder",
+                        .form = TextForm::path},
+                       in, &S::page_dir),
       field<RunConfig>(
           {.key = "compute_dtype",
            .doc = "Number format of activations. auto is fp32 on a CPU, and fp16 or bf16 on a GPU.",

@@ -74,7 +74,6 @@ flip: true
 caption_dropout: 0.05
 min_snr_gamma: 5
 train_text_encoder: false # two large encoders; the U-Net alone carries a style
-recompute: true
 )"};
 
 constexpr Preset kSdxlCharacter{"sdxl-character", "A person, figure or object on SDXL.",
@@ -92,7 +91,6 @@ flip: false
 caption_shuffle: true
 keep_tokens: 1
 min_snr_gamma: 5
-recompute: true
 )"};
 
 constexpr Preset kTiny{"tiny", "A small, quick run that shows on any computer that everything works.",

@@ -251,7 +251,11 @@ struct MachineSection {
   DeviceChoice device;
   std::int64_t threads = 0;  // 0: all cores
   MemoryBudget memory_budget;
-  bool recompute = false;
+  MemoryUse recompute = MemoryUse::automatic;
+  MemoryUse paging = MemoryUse::automatic;
+  MemoryUse weight_streaming = MemoryUse::automatic;
+  MemoryBudget page_memory;             // of the host, for pages and streamed weights of a CUDA device
+  std::optional<std::string> page_dir;  // not set: output_dir
   ComputeDtype compute_dtype = ComputeDtype::automatic;
   bool operator==(const MachineSection&) const = default;
 };

@@ -125,7 +125,6 @@ void put_optimizer(Group ss, const OptimizerFacts& o) {
   ss.put("max_train_steps", o.max_train_steps);
   ss.put("num_epochs", o.num_epochs);
   ss.put("gradient_accumulation_steps", o.gradient_accumulation_steps);
-  ss.put("gradient_checkpointing", o.gradient_checkpointing);
   ss.put("mixed_precision", o.mixed_precision);
   ss.put("cache_latents", o.cache_latents);
   for (const char* unused : {"full_fp16", "fp8_base", "fp8_base_unet", "lowram"}) ss.put(unused, false);

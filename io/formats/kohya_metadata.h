@@ -53,7 +53,7 @@ struct OptimizerFacts {
   std::int64_t lr_warmup_steps = 0;
   double max_grad_norm = 0;
   std::int64_t max_train_steps = 0, num_epochs = 0, gradient_accumulation_steps = 1;
-  bool gradient_checkpointing = false, cache_latents = false;
+  bool cache_latents = false;
   std::string mixed_precision = "no";  // "no", "fp16" or "bf16"
 };
 

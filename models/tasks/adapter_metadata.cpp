@@ -26,10 +26,11 @@ SamplerName sampler_name_of(config::Sampler sampler) {
 }
 
 std::string settings_fingerprint(const config::RunConfig& config) {
-  static constexpr std::array<std::string_view, 13> kNotNumeric{
+  static constexpr std::array<std::string_view, 17> kNotNumeric{
       "base_model",    "vae",        "tokenizer",        "train_data_dir", "metadata_path",
       "output_dir",    "save_steps", "keep_checkpoints", "save_name",      "threads",
-      "memory_budget", "cache_dir",  "recompute"};
+      "memory_budget", "cache_dir",  "recompute",        "paging",         "weight_streaming",
+      "page_memory",   "page_dir"};
   std::string text;
   for (const auto& [key, value] : config::to_key_values(config)) {
     const bool skip = key.starts_with("sample_") || std::find(kNotNumeric.begin(), kNotNumeric.end(),
@@ -90,7 +91,6 @@ OptimizerFacts optimizer_facts(const config::RunConfig& k, std::int64_t steps_pe
   f.lr_warmup_steps = k.optim.lr_warmup_steps.steps_of(f.max_train_steps);
   f.max_grad_norm = k.optim.max_grad_norm;
   f.gradient_accumulation_steps = k.optim.gradient_accumulation;
-  f.gradient_checkpointing = k.machine.recompute;
   f.cache_latents = k.data.cache_latents;
   return f;
 }

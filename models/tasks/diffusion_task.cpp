@@ -88,7 +88,6 @@ DiffusionTask::DiffusionTask(const config::RunConfig& config, LoadedModel model,
       schedule_(noise_schedule_for(config, *model_.sd)),
       latents_(model_.sd->vae.encoder, model_.sha256, cache_folder(config)) {
   StableDiffusion& sd = *model_.sd;
-  step_memory().policy.others.recompute = config.machine.recompute;
   const double text_ratio =
       config.adapter.text_encoder_lr.value_or(config.optim.learning_rate) / config.optim.learning_rate;
   const int encoders = static_cast<int>(sd.text.encoders.size());

@@ -43,7 +43,6 @@ TextTask::TextTask(const config::RunConfig& config, LoadedDecoder model, std::un
       model_(std::move(model)),
       data_(std::move(data)),
       runner_(*model_.model, model_.tokenizer->specials().pad.value_or(0), &step_memory()) {
-  step_memory().policy.others.recompute = config_.machine.recompute;
   if (full()) {
     FullTraining all(trained_weights_);
     model_.model->visit(all);

@@ -64,7 +64,7 @@ TEST_F(CliTrain, ARunLeavesItsWholeRecord) {
 
 TEST_F(CliTrain, TheForecastKnowsPicturesThatAreEncodedInSteps) {
   // Encoding is the peak of the first, a step with the next pictures beside it that of the second.
-  for (const char* recompute : {"recompute=true", "recompute=false"}) {
+  for (const char* recompute : {"recompute=always", "recompute=never"}) {
     const Finished f = run({"train", tiny_.config(), "--json", "--overwrite", "--set", "cache_latents=false",
                             "--set", "random_crop=true", "--set", recompute});
     ASSERT_EQ(f.code, 0) << f.err;
