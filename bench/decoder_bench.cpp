@@ -14,7 +14,9 @@
 #include "models/decoder/decoder_checkpoint.h"
 #include "models/decoder/decoder_export.h"
 #include "models/decoder/decoder_lora.h"
+#include "models/decoder/published_decoders.h"
 #include "models/decoder/vocabulary_export.h"
+#include "models/tasks/base_shape.h"
 #include "models/tasks/decoder_setup.h"
 #include "models/tasks/text_runner.h"
 
@@ -66,17 +68,6 @@ class Weights final : public ModelVisitor {
   void weight(Weight& w) override { all.push_back(&w); }
   std::vector<const Weight*> all;
 };
-
-SpmModel filler_vocabulary() {
-  SpmModel spm;
-  spm.kind = SpmKind::bpe;
-  spm.byte_fallback = true;
-  spm.pieces = {
-      {"<unk>", 0, TokenType::unknown}, {"<s>", 0, TokenType::control}, {"</s>", 0, TokenType::control}};
-  for (int b = 0; b < 256; ++b)
-    spm.pieces.push_back({byte_piece(static_cast<std::uint8_t>(b)), 0, TokenType::byte});
-  return spm;
-}
 
 class TextSession final : public StepSession {
  public:
@@ -145,29 +136,7 @@ void TextSession::dump(const fs::path& folder) {
 
 }  // namespace
 
-bool is_decoder(const std::string& model) {
-  return model == "llama7b" || model == "llama1b" || model == "chatglm3";
-}
-
-DecoderConfig published_decoder(const std::string& model) {
-  DecoderConfig k;
-  k.pairing = RopeSpec::interleaved;
-  if (model == "llama7b") {  // LLaMA 2 7B
-    k.vocab = 32000, k.width = 4096, k.mlp = 11008, k.layers = 32, k.heads = k.kv_heads = 32,
-    k.context = 4096;
-  } else if (model == "llama1b") {  // TinyLlama 1.1B
-    k.vocab = 32000, k.width = 2048, k.mlp = 5632, k.layers = 22, k.heads = 32, k.kv_heads = 4,
-    k.context = 2048;
-  } else {  // ChatGLM3-6B
-    k.family = DecoderFamily::chatglm3;
-    k.vocab = 65024, k.width = 4096, k.mlp = 13696, k.layers = 28, k.heads = 32, k.kv_heads = 2,
-    k.context = 8192;
-    k.qkv_bias = k.fused_qkv = k.fused_gate_up = true;
-  }
-  k.head_dim = k.width / k.heads;
-  k.rotary_dims = k.family == DecoderFamily::llama ? k.head_dim : k.head_dim / 2;
-  return k;
-}
+bool is_decoder(const std::string& model) { return published_decoder(model).has_value(); }
 
 void write_random_model(const fs::path& path, const DecoderConfig& config, const std::string& base) {
   const FileDType dtype = base_type(base);
@@ -198,7 +167,7 @@ void write_random_model(const fs::path& path, const DecoderConfig& config, const
                        }});
   }
   std::vector<GgufEntry> entries = gguf_model_keys(config, *gguf_architecture(config), dtype);
-  const std::vector<GgufEntry> tokens = gguf_keys_of(filler_vocabulary(), config.vocab);
+  const std::vector<GgufEntry> tokens = gguf_keys_of(byte_vocabulary(), config.vocab);
   entries.insert(entries.end(), tokens.begin(), tokens.end());
   write_gguf(path, entries, tensors);
 }
@@ -210,7 +179,7 @@ StepBenchResult run_decoder_bench(const StepBenchOptions& o) {
            : fs::temp_directory_path() / join("rankine-bench-", o.model, "-", o.base, ".gguf");
   if (!fs::exists(path)) {
     std::fprintf(stderr, "writing %s\n", path.c_str());
-    write_random_model(path, published_decoder(o.model), o.base);
+    write_random_model(path, published_decoder(o.model).value(), o.base);
   }
   const MakeSession make = [&](Device device) {
     return std::make_unique<TextSession>(o, open_decoder_checkpoint(path), device);

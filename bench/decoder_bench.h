@@ -9,8 +9,7 @@
 
 namespace rankine::bench {
 
-bool is_decoder(const std::string& model);  // llama7b, llama1b, chatglm3
-DecoderConfig published_decoder(const std::string& model);
+bool is_decoder(const std::string& model);  // one of models/decoder/published_decoders.h
 
 // Writes a GGUF file in this shape: matrices of random blocks or numbers of the size that training leaves,
 // norms 1, a vocabulary of fillers. `base`: fp16, q4_0, q8_0.

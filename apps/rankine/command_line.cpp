@@ -1,6 +1,6 @@
 #include "apps/rankine/command_line.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 
@@ -8,6 +8,7 @@
 #include "apps/rankine/completion.h"
 #include "apps/rankine/exit_code.h"
 #include "io/config/suggest.h"
+#include "models/tasks/base_shape.h"
 
 namespace rankine::app {
 namespace {
@@ -117,13 +118,22 @@ void CommandLine::add_train() {
 }
 
 void CommandLine::add_plan() {
-  CLI::App* sub = command("plan", "Say what a run will need, without running it",
-                          "  rankine plan cyberpunk.yaml\n  rankine plan cyberpunk.yaml --gpu rtx4090 --json",
-                          [this](Console& console) { return run_plan(plan_, console); });
-  add_config(sub, plan_.config);
-  sub->add_option("--gpu", plan_.gpu, "Card for the least time of a step: cpu, rtx3090, rtx4090, h200")
-      ->type_name("NAME")
-      ->capture_default_str();
+  CLI::App* sub =
+      command("plan", "Say what a run will need, without running it",
+              "  rankine plan cyberpunk.yaml\n  rankine plan cyberpunk.yaml --gpu rtx4090 --json\n"
+              "  rankine plan --shape llama13b --gpu rtx4090 --set quantise_base=nf4",
+              [this](Console& console) { return run_plan(plan_, console); });
+  add_config(sub, plan_.config, false);
+  sub->add_option("--gpu", plan_.gpu,
+                  "Plan for this card, which need not be here: rtx3090, rtx4090, h200, cpu (this machine's, "
+                  "measured), or a YAML file that describes one. Its kind wins over device and compute_dtype "
+                  "of the run file. Not given: the run's own device")
+      ->type_name("NAME|FILE");
+  sub->add_option(
+         "--shape", plan_.shape,
+         fmt::format("Plan with a published model's sizes instead of base_model, without its file: {}",
+                     fmt::join(shape_names(), ", ")))
+      ->type_name("NAME");
   add_json(sub, plan_.json);
 }
 

@@ -22,7 +22,8 @@ int run_train(const TrainCommand& command, Console& console);
 
 struct PlanCommand {
   ConfigArgs config;
-  std::string gpu = "cpu";  // name of a card, or cpu
+  std::string gpu;    // name of a card, or the file of one; empty: where the run would compute
+  std::string shape;  // of the base model, in place of the run file's; empty: as the run file says
   bool json = false;
 };
 int run_plan(const PlanCommand& command, Console& console);

@@ -40,7 +40,9 @@ void Console::print(const char* colour, const char* prefix, const std::string& t
 }
 
 void Console::error(const std::string& text) { print(kRed, "error: ", text); }
-void Console::warn(const std::string& text) { print(kYellow, "warning: ", text); }
+void Console::warn(const std::string& text) {
+  if (verbosity_ != Verbosity::silent) print(kYellow, "warning: ", text);
+}
 
 void Console::info(const std::string& text) {
   if (!quiet()) print("", "", text);

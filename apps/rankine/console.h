@@ -6,7 +6,7 @@
 
 namespace rankine::app {
 
-enum class Verbosity { quiet, normal, verbose };
+enum class Verbosity { silent, quiet, normal, verbose };
 
 class Console {
  public:
@@ -16,11 +16,11 @@ class Console {
   Console& operator=(const Console&) = delete;
 
   bool terminal() const { return terminal_; }
-  bool quiet() const { return verbosity_ == Verbosity::quiet; }
+  bool quiet() const { return verbosity_ <= Verbosity::quiet; }
   std::size_t width() const;  // columns of the terminal
 
   void error(const std::string& text);   // always shown
-  void warn(const std::string& text);    // always shown
+  void warn(const std::string& text);    // shown unless silent
   void info(const std::string& text);    // not with -q
   void detail(const std::string& text);  // with -v
 

@@ -67,10 +67,26 @@ std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine, std
                                    choice.activations);
 }
 
-std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine) {
-  const ComputeChoice choice = compute_choice(machine);
-  return std::make_unique<Runtime>(choice.device.planned(), Memory::kUnlimited,
-                                   static_cast<int>(machine.threads), choice.activations);
+PlanTarget plan_target(const config::MachineSection& machine) {
+  return {compute_choice(machine), memory_budget(machine), {}};
+}
+
+PlanTarget plan_target(const config::MachineSection& machine, const CardSpec& spec) {
+  PlanTarget target;
+  if (spec.card.kind == DeviceKind::cuda) {
+    const bool bf16 = machine.compute_dtype == ComputeDtype::bf16;
+    target.compute = {Device::cuda(0), bf16 ? DType::bf16 : DType::f16};
+  }
+  target.budget = machine.memory_budget.bytes != 0 ? machine.memory_budget.bytes : spec.usable();
+  target.card = spec.card;
+  return target;
+}
+
+std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine, const PlanTarget& target) {
+  auto runtime = std::make_unique<Runtime>(target.compute.device.planned(), Memory::kUnlimited,
+                                           static_cast<int>(machine.threads), target.compute.activations);
+  if (target.card) runtime->time_on(*target.card);
+  return runtime;
 }
 
 }  // namespace rankine::app

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/core/context.h"
+#include "io/config/card_file.h"
 #include "io/config/run_config.h"
 
 namespace rankine::app {
@@ -23,8 +25,21 @@ ComputeChoice compute_choice(const config::MachineSection& machine);
 // The configured budget, or 90 % of what the device has free now.
 std::size_t memory_budget(const config::MachineSection& machine);
 
-// The run's device within `budget` bytes, and its forecast. Neither may be moved: Tensors refer to them.
+// What a plan is made for.
+struct PlanTarget {
+  ComputeChoice compute;
+  std::size_t budget = 0;    // bytes that the run may hold
+  std::optional<Card> card;  // whose time operations take; nothing: the plan has no times
+};
+// The run's own device and budget.
+PlanTarget plan_target(const config::MachineSection& machine);
+// A card, which this machine and this build need not have: its kind decides over `device` and, where the run
+// file asks for a type that it does not compute in, over `compute_dtype` (then fp16 on CUDA, fp32 on a CPU).
+// The budget is the configured one, or the card's memory less what is reserved.
+PlanTarget plan_target(const config::MachineSection& machine, const CardSpec& spec);
+
+// The run's device within `budget` bytes, and a plan device. Neither may be moved: Tensors refer to them.
 std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine, std::size_t budget);
-std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine);
+std::unique_ptr<Runtime> make_plan_runtime(const config::MachineSection& machine, const PlanTarget& target);
 
 }  // namespace rankine::app

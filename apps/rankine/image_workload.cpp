@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "apps/rankine/device_choice.h"
 #include "apps/rankine/sample_grid.h"
 #include "apps/rankine/stop_signals.h"
 #include "apps/rankine/workload.h"
@@ -43,26 +42,30 @@ std::int64_t largest_step(ImageData& data) {
   return best;
 }
 
-// Forward and backward of every bucket; returns the dearest.
+// Forward and backward of every bucket; returns the steps of the dearest.
 Cost plan_diffusion(Context& c, DiffusionTask& task, Tensor& loss, Ledger& ledger, RunPlan& plan) {
-  Cost dearest;
+  const BucketPlan* dearest = nullptr;
   for (BucketPlan& bucket : plan.buckets) {
     ledger.begin();
     task.plan_step(c, {bucket.batch, bucket.size}, loss);
     bucket.micro_step = ledger.cost();
+    bucket.seconds = ledger.seconds();
     bucket.peak = ledger.peak();
-    if (bucket.micro_step.flops > dearest.flops) dearest = bucket.micro_step;
+    if (!dearest || bucket.micro_step.flops > dearest->micro_step.flops) dearest = &bucket;
     ledger.end(fmt::format("training {} x {}", bucket.size.width, bucket.size.height));
   }
   Cost step;
-  add(step, dearest, static_cast<double>(plan.accumulation));
+  if (!dearest) return step;
+  add(step, dearest->micro_step, static_cast<double>(plan.accumulation));
+  plan.seconds = static_cast<double>(plan.accumulation) * dearest->seconds;
   return step;
 }
 
-Cost plan_whole_step(Context& c, Task& task, ImageData data, Tensor& loss, Ledger& ledger) {
+Cost plan_whole_step(Context& c, Task& task, ImageData data, Tensor& loss, Ledger& ledger, RunPlan& plan) {
   const std::int64_t step = largest_step(data);
   ledger.begin();
   task.train_step(c, step, loss);
+  plan.seconds = ledger.seconds();
   ledger.end("training");
   return ledger.cost();
 }
@@ -87,7 +90,7 @@ class ImageWorkload final : public Workload {
                         [&](std::int64_t step) { return data_->epoch_of(step); });
   }
   std::int64_t steps_per_epoch() override { return data_->steps_per_epoch(); }
-  RunPlan plan() override;
+  RunPlan plan(const PlanTarget& target) override;
   std::unique_ptr<Task> load(const Context& c, RunFacts& facts) override;
   void prepare(const Context& c, Console& console) override;
   void illustrate(const RunFolder& folder) override;
@@ -120,7 +123,7 @@ void ImageWorkload::open_data(Console& console, RunFacts& facts) {
                            data_->buckets().size(), max_steps(), data_->steps_per_epoch()));
 }
 
-RunPlan ImageWorkload::plan() {
+RunPlan ImageWorkload::plan(const PlanTarget& target) {
   require<ConfigError>(data_ || config_.model.task_type != config::TaskType::autoencoder,
                        "task_type: autoencoder cannot be planned without its pictures");
   const RunConfig config = planned_config(config_);
@@ -129,7 +132,7 @@ RunPlan ImageWorkload::plan() {
   plan.buckets = buckets_of(config, data_.get(), shape_of_model(config));
   plan.max_steps = data_ ? max_steps() : config.optim.max_steps.value_or(0);
 
-  const auto planned = make_plan_runtime(config.machine);
+  const auto planned = make_plan_runtime(config.machine, target);
   Runtime& runtime = *planned;
   const Context c(runtime);
   Ledger ledger(runtime, plan);
@@ -147,7 +150,7 @@ RunPlan ImageWorkload::plan() {
   if (data_) parts.previews = [&](Context& k) { run.task->preview(k, 0, ""); };
   parts.steps = [&](Context& k, Tensor& loss, Ledger& watched) {
     return run.diffusion ? plan_diffusion(k, *run.diffusion, loss, watched, plan)
-                         : plan_whole_step(k, *run.task, *data_, loss, watched);
+                         : plan_whole_step(k, *run.task, *data_, loss, watched, plan);
   };
   plan_training(c, *run.task, config, plan, parts);
   return plan;

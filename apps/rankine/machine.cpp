@@ -4,11 +4,8 @@
 #include <hwy/targets.h>
 
 #include <algorithm>
-#include <cstring>
 #include <fstream>
 #include <limits>
-
-#include "bench/roofline.h"
 
 namespace rankine::app {
 namespace {
@@ -52,18 +49,6 @@ ContainerMemory container_memory() {
   return m;
 }
 
-// Bytes read and written per second by copies of buffers far larger than the caches.
-double copy_rate(ThreadPool& pool) {
-  constexpr std::size_t kBytes = std::size_t{128} << 20;
-  std::vector<char> from(kBytes, 1), to(kBytes, 2);
-  const double seconds = bench::best_seconds([&] {
-    pool.parallel_for(kBytes, 1, [&](std::int64_t begin, std::int64_t end) {
-      std::memcpy(to.data() + begin, from.data() + begin, static_cast<std::size_t>(end - begin));
-    });
-  });
-  return 2.0 * kBytes / seconds;
-}
-
 }  // namespace
 
 std::uint64_t total_memory() {
@@ -94,20 +79,6 @@ std::string simd_target() {
 std::string blas_library() {
   if (void* f = dlsym(RTLD_DEFAULT, "openblas_get_config")) return reinterpret_cast<const char* (*)()>(f)();
   return "a CBLAS that does not describe itself";
-}
-
-const std::vector<Card>& cards() {
-  static const std::vector<Card> table{
-      {"rtx3090", 71e12, 936e9, "data sheet, fp16 tensor cores with fp32 accumulation"},
-      {"rtx4090", 165.2e12, 1008e9, "data sheet, fp16 tensor cores with fp32 accumulation"},
-      {"h200", 780e12, 4300e9, "measured on one card, fp16 tensor cores"},
-  };
-  return table;
-}
-
-Card measure_cpu(int threads) {
-  ThreadPool pool(threads);
-  return {"cpu", bench::measure_sgemm_rate(pool).best(), copy_rate(pool), "measured just now, fp32"};
 }
 
 }  // namespace rankine::app

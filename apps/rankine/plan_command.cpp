@@ -1,114 +1,73 @@
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
+#include "apps/rankine/cards.h"
 #include "apps/rankine/commands.h"
-#include "apps/rankine/device_choice.h"
+#include "apps/rankine/cuda_report.h"
 #include "apps/rankine/exit_code.h"
-#include "apps/rankine/machine.h"
-#include "apps/rankine/workload.h"
-#include "io/record/progress.h"
+#include "apps/rankine/plan_output.h"
+#include "apps/rankine/plan_run.h"
+#include "models/tasks/base_shape.h"
 
 namespace rankine::app {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Card card_named(const std::string& name, int threads) {
-  if (name == "cpu") return measure_cpu(threads);
-  std::string known = "cpu";
-  for (const Card& card : cards()) {
-    if (card.name == name) return card;
-    known += fmt::format(", {}", card.name);
+// The run file with --shape in place of its base model; without a file, a run of the shape alone.
+RunConfig load_planned(const PlanCommand& command, const Settings& settings) {
+  ConfigArgs args = command.config;
+  if (!command.shape.empty()) {
+    const std::string base = std::string(kShapePrefix) + command.shape;
+    Settings first{"base_model=" + base};
+    if (is_decoder_shape(base)) first.emplace_back("task_type=text-generation");
+    args.overrides.insert(args.overrides.begin(), first.begin(), first.end());
   }
-  throw ConfigError(fmt::format("--gpu: no card is called '{}'; known: {}", name, known));
+  args = with_settings(std::move(args), settings);
+  if (!args.file.empty()) return load_run_config(args.file, args.overrides);
+  require<ConfigError>(!command.shape.empty(), "plan: expected a run file, or --shape");
+  return parse_run_config("train_data_dir: none\noutput_dir: none\n", "--shape", args.overrides);
 }
 
-// No step can be faster: all of its arithmetic at the card's full rate, or all of its bytes.
-double floor_seconds(const Cost& cost, const Card& card) {
-  return std::max(cost.flops / card.flops_per_second, cost.bytes / card.bytes_per_second);
+// The rates of the device that the run itself computes on.
+std::optional<CardSpec> card_of_run(const RunConfig& config) {
+  const Device device = compute_choice(config.machine).device;
+  if (!device.is_cuda())
+    return measure_cpu(static_cast<int>(config.machine.threads), config.output.output_dir);
+  const CudaFacts facts = cuda_facts();
+  const auto& devices = facts.driver.devices;
+  const auto index = static_cast<std::size_t>(device.index);
+  const CardSpec* known = index < devices.size() ? card_called(devices[index].name) : nullptr;
+  return known ? std::optional(*known) : std::nullopt;
 }
 
-Json to_json(const RunPlan& plan, const Card& card) {
-  Json accounts = Json::object(), phases = Json::object(), buckets = Json::array();
-  for (const auto& [name, bytes] : plan.accounts) accounts[name] = bytes;
-  for (const PlanPhase& phase : plan.phases) phases[phase.name] = phase.peak;
-  for (const BucketPlan& b : plan.buckets) {
-    buckets.push_back({{"width", b.size.width},
-                       {"height", b.size.height},
-                       {"tokens", b.tokens},
-                       {"visits_per_epoch", b.visits},
-                       {"batch", b.batch},
-                       {"flops", b.micro_step.flops},
-                       {"peak_bytes", b.peak}});
+Forecast make_forecast(const PlanCommand& command, const RunConfig& config, Console& console) {
+  Forecast f;
+  if (command.gpu.empty()) {
+    f.card = card_of_run(config);
+    f.target = plan_target(config.machine);
+    if (f.card) f.target.card = f.card->card;
+  } else {
+    f.card = command.gpu == "cpu"
+                 ? measure_cpu(static_cast<int>(config.machine.threads), config.output.output_dir)
+                 : card_for(command.gpu);
+    f.target = plan_target(config.machine, *f.card);
   }
-  return {{"model", plan.model},
-          {"peak_bytes", plan.peak},
-          {"accounts", accounts},
-          {"phases", phases},
-          {"buckets", buckets},
-          {"trained_numbers", plan.parameters},
-          {"max_steps", plan.max_steps},
-          {"flops", plan.step.flops},
-          {"bytes", plan.step.bytes},
-          {"floor_seconds", floor_seconds(plan.step, card)},
-          {"gpu", card.name},
-          {"gpu_flops_per_second", card.flops_per_second},
-          {"gpu_bytes_per_second", card.bytes_per_second}};
-}
-
-void print_text(const RunPlan& plan, const Card& card) {
-  fmt::print("{}: {} numbers train\n\n{}\n\n", plan.model, plan.parameters, plan_table(plan));
-  fmt::print("  {:<14}{:>8}{:>8}{:>14}{:>12}\n", "size", "visits", "batch", "GFLOP", "at least");
-  for (const BucketPlan& b : plan.buckets) {
-    if (b.micro_step.flops == 0) continue;
-    fmt::print("  {:<14}{:>8}{:>8}{:>14.1f}{:>10.3f} s\n",
-               b.tokens > 0 ? fmt::format("{} tokens", b.tokens)
-                            : fmt::format("{} x {}", b.size.width, b.size.height),
-               b.visits > 0 ? std::to_string(b.visits) : "-", b.batch, b.micro_step.flops * 1e-9,
-               floor_seconds(b.micro_step, card));
-  }
-  const double least = floor_seconds(plan.step, card);
-  fmt::print("\nOne optimizer step: {:.1f} GFLOP, {} moved at least; on {} not under {:.3f} s\n",
-             plan.step.flops * 1e-9, human_bytes(plan.step.bytes), card.name, least);
-  fmt::print("  {}: {:.0f} GFLOP/s, {:.1f} GB/s ({})\n", card.name, card.flops_per_second * 1e-9,
-             card.bytes_per_second * 1e-9, card.source);
-  if (plan.max_steps > 0) {
-    const double all = least * static_cast<double>(plan.max_steps);
-    fmt::print("The run: {} steps, not under {}\n", plan.max_steps,
-               all < 10 ? fmt::format("{:.3f} s", all) : format_duration(all));
-  }
-  if (card.name != "cpu") {
-    fmt::print(
-        "Bytes are those of the fp32 CPU backend; with fp16 activations on a GPU they will be fewer.\n");
-  }
+  f.plan = plan_run(config, f.target, console);
+  if (f.fits()) return f;
+  console.info("Does not fit; looking for settings that do");
+  const auto with = [&](const Settings& settings) { return load_planned(command, settings); };
+  f.suggestions = settings_that_fit(config, with, f.target);
+  return f;
 }
 
 }  // namespace
 
 int run_plan(const PlanCommand& command, Console& console) {
-  const RunConfig config = load_config(command.config);
-  const std::unique_ptr<Workload> workload = make_workload(config);
-  if (std::filesystem::exists(config.data.train_data_dir)) {
-    RunFacts unused;
-    workload->open_data(console, unused);
-  } else {
-    console.warn(config.data.train_data_dir + ": not found; planning the largest shape without the data");
-  }
-  const Card card = card_named(command.gpu, static_cast<int>(config.machine.threads));
-  const RunPlan plan = workload->plan();
-  if (command.json) {
-    fmt::print("{}\n", to_json(plan, card).dump(2));
-  } else {
-    print_text(plan, card);
-  }
-  const std::size_t budget = memory_budget(config.machine);
-  if (plan.peak > budget) {
-    console.warn(
-        fmt::format("does not fit this machine's budget of {}", human_bytes(static_cast<double>(budget))));
-  }
-  return kFinished;
+  const RunConfig config = load_planned(command, {});
+  const Forecast f = make_forecast(command, config, console);
+  if (command.json)
+    fmt::print("{}", plan_json(f));
+  else
+    print_plan(f, config);
+  return f.fits() ? kFinished : kWrongConfig;
 }
 
 }  // namespace rankine::app

@@ -12,6 +12,7 @@ namespace rankine::app {
 void Ledger::begin() {
   memory_.reset_peak();
   cost_.clear();
+  begun_ = clock_ ? clock_->now() : 0;
 }
 
 void Ledger::end(const std::string& name) {
@@ -52,17 +53,18 @@ void plan_training(const Context& context, Task& task, const RunConfig& config, 
   ledger.begin();
   state.apply(c);
   add(plan.step, ledger.cost(), 1);
+  plan.seconds += ledger.seconds();
   ledger.end("update");
 }
 
-void require_fits(const RunPlan& plan, const RunConfig& config, std::size_t budget) {
+void require_fits(const RunPlan& plan, const RunConfig& config, std::size_t budget,
+                  const std::function<std::string()>& what_helps) {
   if (plan.peak <= budget) return;
   const bool automatic = config.machine.memory_budget.bytes == 0;
-  const std::string message = fmt::format(
-      "this run needs {} of memory, but the budget is {} ({}).\n{}\nWhat helps: a smaller batch_size with "
-      "more gradient_accumulation, recompute: true, a lower resolution, fewer threads.",
-      human_bytes(static_cast<double>(plan.peak)), human_bytes(static_cast<double>(budget)),
-      automatic ? "90 % of what is free now" : "memory_budget", plan_table(plan));
+  const std::string message =
+      fmt::format("this run needs {} of memory, but the budget is {} ({}).\n{}\n{}",
+                  human_bytes(static_cast<double>(plan.peak)), human_bytes(static_cast<double>(budget)),
+                  automatic ? "90 % of what is free now" : "memory_budget", plan_table(plan), what_helps());
   if (automatic && plan.peak <= total_memory()) throw OutOfMemory(message);
   throw ConfigError(message);
 }

@@ -4,12 +4,15 @@
 
 #include "apps/rankine/device_choice.h"
 #include "models/tasks/autoencoder_task.h"
+#include "models/tasks/base_shape.h"
 
 namespace rankine::app {
 namespace fs = std::filesystem;
 namespace {
 
 void require_supported(const RunConfig& config, const std::string& file) {
+  require<ConfigError>(!is_shape(config.model.base_model), file, ": base_model: ", config.model.base_model,
+                       " is sizes without weights; plan alone can use it");
   try {
     compute_choice(config.machine);
   } catch (const ConfigError& e) {
@@ -18,6 +21,11 @@ void require_supported(const RunConfig& config, const std::string& file) {
 }
 
 }  // namespace
+
+ConfigArgs with_settings(ConfigArgs args, const std::vector<std::string>& settings) {
+  args.overrides.insert(args.overrides.end(), settings.begin(), settings.end());
+  return args;
+}
 
 RunConfig load_config(const ConfigArgs& args) {
   RunConfig config = load_run_config(args.file, args.overrides);
@@ -43,7 +51,7 @@ ModelShape shape_of_model(const RunConfig& config) {
                             config.model.new_model->vae.channel_mult.end());
     return {static_cast<int>(config.data.resolution.value_or(kNewModelSide).width), vae.downscale()};
   }
-  const SdCheckpoint checkpoint = open_sd_checkpoint(config.model.base_model);
+  const SdCheckpoint checkpoint = sd_checkpoint_of(config);
   return {checkpoint.native_side, checkpoint.vae_config.downscale()};
 }
 

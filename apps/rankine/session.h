@@ -18,6 +18,9 @@ struct ConfigArgs {
   std::vector<std::string> overrides;  // key=value
 };
 
+// The same with settings that win over those before.
+ConfigArgs with_settings(ConfigArgs args, const std::vector<std::string>& settings);
+
 // Reads the file and refuses what this version or build cannot do. Throws ConfigError.
 RunConfig load_config(const ConfigArgs& args);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "apps/rankine/device_choice.h"
 #include "apps/rankine/workload.h"
 #include "models/tasks/text_task.h"
 
@@ -19,7 +18,7 @@ class TextWorkload final : public Workload {
                         [&](std::int64_t step) { return data_->epoch_of(step); });
   }
   std::int64_t steps_per_epoch() override { return data_->steps_per_epoch(); }
-  RunPlan plan() override;
+  RunPlan plan(const PlanTarget& target) override;
   std::unique_ptr<Task> load(const Context& c, RunFacts& facts) override;
   std::string subject() const override { return "text"; }
 
@@ -55,7 +54,7 @@ void TextWorkload::open_data(Console& console, RunFacts& facts) {
                   data_->steps_per_epoch()));
 }
 
-RunPlan TextWorkload::plan() {
+RunPlan TextWorkload::plan(const PlanTarget& target) {
   RunPlan plan;
   plan.accumulation = config_.optim.gradient_accumulation;
   plan.max_steps = data_ ? max_steps() : config_.optim.max_steps.value_or(0);
@@ -64,7 +63,7 @@ RunPlan TextWorkload::plan() {
   bucket.batch = config_.optim.batch_size;
   plan.buckets = {bucket};
 
-  const auto planned = make_plan_runtime(config_.machine);
+  const auto planned = make_plan_runtime(config_.machine, target);
   Runtime& runtime = *planned;
   const Context c(runtime);
   Ledger ledger(runtime, plan);
@@ -78,7 +77,9 @@ RunPlan TextWorkload::plan() {
     watched.begin();
     task.plan_step(k, bucket.tokens, loss);
     plan.buckets[0].micro_step = watched.cost();
+    plan.buckets[0].seconds = watched.seconds();
     plan.buckets[0].peak = watched.peak();
+    plan.seconds = static_cast<double>(plan.accumulation) * plan.buckets[0].seconds;
     Cost step;
     add(step, plan.buckets[0].micro_step, static_cast<double>(plan.accumulation));
     watched.end(fmt::format("training {} tokens", bucket.tokens));

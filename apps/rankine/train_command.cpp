@@ -5,9 +5,9 @@
 
 #include "apps/rankine/commands.h"
 #include "apps/rankine/console_observer.h"
-#include "apps/rankine/device_choice.h"
 #include "apps/rankine/exit_code.h"
 #include "apps/rankine/machine.h"
+#include "apps/rankine/plan_run.h"
 #include "apps/rankine/run_facts.h"
 #include "apps/rankine/run_report.h"
 #include "apps/rankine/stop_signals.h"
@@ -137,9 +137,16 @@ void Training::open_data() {
 }
 
 void Training::plan() {
-  budget_ = memory_budget(config_.machine);
-  const RunPlan plan = workload_->plan();
-  require_fits(plan, config_, budget_);
+  const PlanTarget target = plan_target(config_.machine);
+  budget_ = target.budget;
+  const RunPlan plan = workload_->plan(target);
+  require_fits(plan, config_, budget_, [&] {
+    console_.info("The run does not fit; looking for settings that do");
+    const auto with = [&](const Settings& settings) {
+      return load_config(with_settings(command_.config, settings));
+    };
+    return suggestions_text(settings_that_fit(config_, with, target));
+  });
   facts_.planned_peak = plan.peak;
   facts_.planned_step_flops = plan.step.flops;
   console_.info(fmt::format("Needs {} of {} memory; a full step is {} GFLOP", format_bytes(plan.peak),

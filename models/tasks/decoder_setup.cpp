@@ -6,6 +6,7 @@
 #include "io/files/sha256.h"
 #include "io/text/spm_tokenizer.h"
 #include "io/text/spm_trainer.h"
+#include "models/tasks/base_shape.h"
 
 namespace rankine {
 namespace fs = std::filesystem;
@@ -93,24 +94,26 @@ LoadOptions load_options(const config::RunConfig& config, const DecoderCheckpoin
 
 DecoderCheckpoint checkpoint_of(const config::RunConfig& config) {
   if (config.model.new_model) return new_checkpoint(config.model.new_model->decoder);
+  if (is_shape(config.model.base_model)) return decoder_shape(config.model.base_model);
   return open_decoder_checkpoint(
       config.model.base_model, {config.model.rope_theta, config.model.norm_eps, config.model.context_length});
 }
 
 DecoderVocabulary vocabulary_for(const config::RunConfig& config, const DecoderCheckpoint& k) {
   DecoderVocabulary v;
-  if (!k.source && !config.model.tokenizer) {
-    v.file.spm = learned_vocabulary(config, k.config.vocab);
+  const bool shape = is_shape(config.model.base_model);
+  if ((!k.source || shape) && !config.model.tokenizer) {
+    v.file.spm = shape ? byte_vocabulary() : learned_vocabulary(config, k.config.vocab);
     Vocabulary rest;
     rest.specials.bos = v.file.spm->bos;
     rest.specials.eos = v.file.spm->eos;
     rest.specials.unk = v.file.spm->unk;
     rest.specials.add_bos = true;
-    rest.file = "learned vocabulary";
+    rest.file = shape ? "vocabulary of bytes" : "learned vocabulary";
     v.tokenizer = std::make_shared<const SpmTokenizer>(*v.file.spm, rest);
   } else {
     v.tokenizer = load_tokenizer(k, config.model.tokenizer);
-    v.file = vocabulary_of(k);
+    if (!shape) v.file = vocabulary_of(k);
     if (config.model.tokenizer) v.file = {vocabulary_in(*config.model.tokenizer), {}};
   }
   require<DataError>(v.tokenizer->vocab_size() <= k.config.vocab, "tokenizer: ", v.tokenizer->vocab_size(),

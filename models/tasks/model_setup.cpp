@@ -4,6 +4,7 @@
 
 #include "io/files/sha256.h"
 #include "io/text/bpe_trainer.h"
+#include "models/tasks/base_shape.h"
 
 namespace rankine {
 namespace fs = std::filesystem;
@@ -91,6 +92,13 @@ LoadedModel make_new(const Context& c, const config::RunConfig& config,
 
 }  // namespace
 
+SdCheckpoint sd_checkpoint_of(const config::RunConfig& config) {
+  const std::string& base = config.model.base_model;
+  SdCheckpoint k = is_shape(base) ? sd_shape(base) : open_sd_checkpoint(base);
+  if (config.model.vae) replace_vae(k, *config.model.vae);
+  return k;
+}
+
 std::shared_ptr<const ClipTokenizer> find_tokenizer(const SdCheckpoint& k, const std::string& explicit_path,
                                                     const TokenizerSearch& search) {
   if (!explicit_path.empty())
@@ -118,9 +126,10 @@ LoadedModel load_model(const Context& c, const config::RunConfig& config, const 
                        const std::vector<std::string>& captions) {
   if (config.model.new_model && config.model.base_model.empty()) return make_new(c, config, captions);
   const fs::path path = config.model.base_model;
-  SdCheckpoint k = open_sd_checkpoint(path);
-  if (config.model.vae) replace_vae(k, *config.model.vae);
-  const auto tokenizer = find_tokenizer(k, config.model.tokenizer.value_or(""), search);
+  SdCheckpoint k = sd_checkpoint_of(config);
+  const auto tokenizer = is_shape(config.model.base_model)
+                             ? std::make_shared<const ClipTokenizer>("")  // a plan makes no tokens
+                             : find_tokenizer(k, config.model.tokenizer.value_or(""), search);
   LoadedModel m;
   m.name = path.filename().string();
   m.sd = std::make_unique<StableDiffusion>(std::move(k), tokenizer);

@@ -23,6 +23,9 @@ struct LoadedModel {
   std::string sha256;  // of the single file; of the names and sizes of a folder or a new model's settings
 };
 
+// The run's base model and VAE, nothing loaded; a shape (base_shape.h) as well as a file.
+SdCheckpoint sd_checkpoint_of(const config::RunConfig& config);
+
 // The model's own merges, else `explicit_path`, else merges.txt, tokenizer/merges.txt or
 // bpe_simple_vocab_16e6.txt.gz beside the model or in a search folder. Throws ConfigError saying where it
 // looked and how to get the file.

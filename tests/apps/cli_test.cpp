@@ -89,33 +89,6 @@ TEST_F(Cli, ValidateListsEveryProblemByName) {
   EXPECT_EQ(found["captions"]["too_long"].size(), 0U);
 }
 
-TEST_F(Cli, PlanAddsUpAndNeedsNoPictures) {
-  const Finished with = run({"plan", folder_.config(), "--gpu", "h200", "--json"});
-  ASSERT_EQ(with.code, 0) << with.err;
-  const json plan = json::parse(with.out);
-  std::int64_t sum = 0;
-  for (const auto& [name, bytes] : plan["accounts"].items()) sum += bytes.get<std::int64_t>();
-  EXPECT_EQ(plan["peak_bytes"], sum);
-  EXPECT_GT(plan["flops"].get<double>(), 1e6);
-  const double floor = std::max(plan["flops"].get<double>() / 780e12, plan["bytes"].get<double>() / 4300e9);
-  EXPECT_DOUBLE_EQ(plan["floor_seconds"], floor);
-  EXPECT_EQ(plan["gpu"], "h200");
-  EXPECT_FALSE(std::filesystem::exists(folder_.out())) << "a plan leaves nothing behind";
-
-  const Finished larger = run({"plan", folder_.config(), "--set", "batch_size=4", "--gpu", "h200", "--json"});
-  EXPECT_GT(json::parse(larger.out)["peak_bytes"], plan["peak_bytes"]);
-  std::filesystem::remove_all(folder_.pictures());
-  const Finished without = run({"plan", folder_.config(), "--gpu", "h200", "--json"});
-  ASSERT_EQ(without.code, 0) << without.err;
-  EXPECT_DOUBLE_EQ(json::parse(without.out)["flops"], plan["flops"]);
-}
-
-TEST_F(Cli, UnknownCardsAreNamedWithTheKnownOnes) {
-  const Finished f = run({"plan", folder_.config(), "--gpu", "gtx9"});
-  EXPECT_EQ(f.code, 2);
-  EXPECT_NE(f.err.find("rtx4090"), std::string::npos) << f.err;
-}
-
 TEST_F(Cli, SchemaIsJson) {
   const Finished f = run({"schema"});
   EXPECT_EQ(f.code, 0);
