@@ -68,7 +68,12 @@ std::unique_ptr<Runtime> make_runtime(const config::MachineSection& machine, std
 }
 
 PlanTarget plan_target(const config::MachineSection& machine) {
-  return {compute_choice(machine), memory_budget(machine), {}};
+  PlanTarget target;
+  target.compute = compute_choice(machine);
+  target.budget = memory_budget(machine);
+  if (target.compute.device.is_cuda())
+    target.page_memory = machine.page_memory.bytes != 0 ? machine.page_memory.bytes : available_memory() / 2;
+  return target;
 }
 
 PlanTarget plan_target(const config::MachineSection& machine, const CardSpec& spec) {
@@ -79,6 +84,7 @@ PlanTarget plan_target(const config::MachineSection& machine, const CardSpec& sp
   }
   target.budget = machine.memory_budget.bytes != 0 ? machine.memory_budget.bytes : spec.usable();
   target.card = spec.card;
+  target.page_memory = machine.page_memory.bytes != 0 ? machine.page_memory.bytes : Memory::kUnlimited;
   return target;
 }
 

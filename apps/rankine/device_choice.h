@@ -30,6 +30,10 @@ struct PlanTarget {
   ComputeChoice compute;
   std::size_t budget = 0;    // bytes that the run may hold
   std::optional<Card> card;  // whose time operations take; nothing: the plan has no times
+  // Finds out the card's rates, when a choice depends on them and `card` has none.
+  std::function<std::optional<Card>()> rates = {};
+  std::size_t page_memory = 0;  // bytes of the host that pages and streamed weights of a CUDA device may take
+  int streamed_units = 0;       // of the model
 };
 // The run's own device and budget.
 PlanTarget plan_target(const config::MachineSection& machine);

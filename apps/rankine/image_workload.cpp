@@ -42,34 +42,6 @@ std::int64_t largest_step(ImageData& data) {
   return best;
 }
 
-// Forward and backward of every bucket; returns the steps of the dearest.
-Cost plan_diffusion(Context& c, DiffusionTask& task, Tensor& loss, Ledger& ledger, RunPlan& plan) {
-  const BucketPlan* dearest = nullptr;
-  for (BucketPlan& bucket : plan.buckets) {
-    ledger.begin();
-    task.plan_step(c, {bucket.batch, bucket.size}, loss);
-    bucket.micro_step = ledger.cost();
-    bucket.seconds = ledger.seconds();
-    bucket.peak = ledger.peak();
-    if (!dearest || bucket.micro_step.flops > dearest->micro_step.flops) dearest = &bucket;
-    ledger.end(fmt::format("training {} x {}", bucket.size.width, bucket.size.height));
-  }
-  Cost step;
-  if (!dearest) return step;
-  add(step, dearest->micro_step, static_cast<double>(plan.accumulation));
-  plan.seconds = static_cast<double>(plan.accumulation) * dearest->seconds;
-  return step;
-}
-
-Cost plan_whole_step(Context& c, Task& task, ImageData data, Tensor& loss, Ledger& ledger, RunPlan& plan) {
-  const std::int64_t step = largest_step(data);
-  ledger.begin();
-  task.train_step(c, step, loss);
-  plan.seconds = ledger.seconds();
-  ledger.end("training");
-  return ledger.cost();
-}
-
 // The same run with short previews: their length changes no size.
 RunConfig planned_config(RunConfig config) {
   constexpr std::int64_t kFewSteps = 3;
@@ -79,6 +51,51 @@ RunConfig planned_config(RunConfig config) {
   }
   return config;
 }
+
+class PlannedPictures final : public PlannedRun {
+ public:
+  PlannedPictures(const RunConfig& config, const PlanTarget& target, const ImageData* data,
+                  const std::vector<std::string>& captions, std::int64_t max_steps)
+      : PlannedRun(config, target) {
+    plan().max_steps = max_steps;
+    LoadedModel model = load_model(context(), config, tokenizer_search(), captions);
+    plan().model = model.name;
+    ledger().end("loading the model");
+    RunTask run = make_task(config, std::move(model), data ? std::make_unique<ImageData>(*data) : nullptr);
+    diffusion_ = run.diffusion;
+    if (diffusion_) {
+      plan().buckets = buckets_of(config, data, shape_of_model(config));
+    } else {  // what an autoencoder trains on differs from step to step: the largest one as it is
+      data_ = *data;
+      step_ = largest_step(*data_);
+      plan().buckets = {BucketPlan{}};
+    }
+    if (diffusion_ && data && config.data.cache_latents) {
+      ledger().begin();
+      diffusion_->fill_latent_cache(context(), nullptr);
+      ledger().end("encoding the pictures");
+    }
+    std::function<void(Context&)> previews;
+    if (data) previews = [this](Context& c) { task().preview(c, 0, ""); };
+    begin(std::move(run.task), previews);
+  }
+
+ private:
+  void micro_step(Context& c, const BucketPlan& bucket, Tensor& loss) override {
+    if (diffusion_)
+      diffusion_->plan_step(c, {bucket.batch, bucket.size}, loss);
+    else
+      task().train_step(c, step_, loss);
+  }
+  std::int64_t micro_steps() const override { return diffusion_ ? PlannedRun::micro_steps() : 1; }
+  std::string describe(const BucketPlan& bucket) const override {
+    return diffusion_ ? fmt::format("training {} x {}", bucket.size.width, bucket.size.height) : "training";
+  }
+
+  DiffusionTask* diffusion_ = nullptr;  // the task, where it is one
+  std::optional<ImageData> data_;
+  std::int64_t step_ = 0;
+};
 
 class ImageWorkload final : public Workload {
  public:
@@ -90,7 +107,7 @@ class ImageWorkload final : public Workload {
                         [&](std::int64_t step) { return data_->epoch_of(step); });
   }
   std::int64_t steps_per_epoch() override { return data_->steps_per_epoch(); }
-  RunPlan plan(const PlanTarget& target) override;
+  std::unique_ptr<PlannedRun> start_plan(const PlanTarget& target) override;
   std::unique_ptr<Task> load(const Context& c, RunFacts& facts) override;
   void prepare(const Context& c, Console& console) override;
   void illustrate(const RunFolder& folder) override;
@@ -123,37 +140,11 @@ void ImageWorkload::open_data(Console& console, RunFacts& facts) {
                            data_->buckets().size(), max_steps(), data_->steps_per_epoch()));
 }
 
-RunPlan ImageWorkload::plan(const PlanTarget& target) {
+std::unique_ptr<PlannedRun> ImageWorkload::start_plan(const PlanTarget& target) {
   require<ConfigError>(data_ || config_.model.task_type != config::TaskType::autoencoder,
                        "task_type: autoencoder cannot be planned without its pictures");
-  const RunConfig config = planned_config(config_);
-  RunPlan plan;
-  plan.accumulation = config.optim.gradient_accumulation;
-  plan.buckets = buckets_of(config, data_.get(), shape_of_model(config));
-  plan.max_steps = data_ ? max_steps() : config.optim.max_steps.value_or(0);
-
-  const auto planned = make_plan_runtime(config.machine, target);
-  Runtime& runtime = *planned;
-  const Context c(runtime);
-  Ledger ledger(runtime, plan);
-  LoadedModel model = load_model(c, config, tokenizer_search(), captions());
-  plan.model = model.name;
-  ledger.end("loading the model");
-  const RunTask run =
-      make_task(config, std::move(model), data_ ? std::make_unique<ImageData>(*data_) : nullptr);
-  if (run.diffusion && data_ && config.data.cache_latents) {
-    ledger.begin();
-    run.diffusion->fill_latent_cache(c, nullptr);
-    ledger.end("encoding the pictures");
-  }
-  PlannedParts parts;
-  if (data_) parts.previews = [&](Context& k) { run.task->preview(k, 0, ""); };
-  parts.steps = [&](Context& k, Tensor& loss, Ledger& watched) {
-    return run.diffusion ? plan_diffusion(k, *run.diffusion, loss, watched, plan)
-                         : plan_whole_step(k, *run.task, *data_, loss, watched, plan);
-  };
-  plan_training(c, *run.task, config, plan, parts);
-  return plan;
+  const std::int64_t steps = data_ ? max_steps() : config_.optim.max_steps.value_or(0);
+  return std::make_unique<PlannedPictures>(planned_config(config_), target, data_.get(), captions(), steps);
 }
 
 std::unique_ptr<Task> ImageWorkload::load(const Context& c, RunFacts& facts) {

@@ -26,18 +26,6 @@ RunConfig load_planned(const PlanCommand& command, const Settings& settings) {
   return parse_run_config("train_data_dir: none\noutput_dir: none\n", "--shape", args.overrides);
 }
 
-// The rates of the device that the run itself computes on.
-std::optional<CardSpec> card_of_run(const RunConfig& config) {
-  const Device device = compute_choice(config.machine).device;
-  if (!device.is_cuda())
-    return measure_cpu(static_cast<int>(config.machine.threads), config.output.output_dir);
-  const CudaFacts facts = cuda_facts();
-  const auto& devices = facts.driver.devices;
-  const auto index = static_cast<std::size_t>(device.index);
-  const CardSpec* known = index < devices.size() ? card_called(devices[index].name) : nullptr;
-  return known ? std::optional(*known) : std::nullopt;
-}
-
 Forecast make_forecast(const PlanCommand& command, const RunConfig& config, Console& console) {
   Forecast f;
   if (command.gpu.empty()) {
@@ -45,9 +33,8 @@ Forecast make_forecast(const PlanCommand& command, const RunConfig& config, Cons
     f.target = plan_target(config.machine);
     if (f.card) f.target.card = f.card->card;
   } else {
-    f.card = command.gpu == "cpu"
-                 ? measure_cpu(static_cast<int>(config.machine.threads), config.output.output_dir)
-                 : card_for(command.gpu);
+    f.card = command.gpu == "cpu" ? measure_cpu(static_cast<int>(config.machine.threads), page_dir_of(config))
+                                  : card_for(command.gpu);
     f.target = plan_target(config.machine, *f.card);
   }
   f.plan = plan_run(config, f.target, console);

@@ -32,10 +32,30 @@ Json buckets_json(const Forecast& f) {
                        {"batch", b.batch},
                        {"flops", b.micro_step.flops},
                        {"seconds", seconds_json(b.seconds)},
+                       {"waited_seconds", b.waited},
+                       {"moved_bytes", b.moved},
                        {"floor_seconds", floor_json(b.micro_step, f)},
                        {"peak_bytes", b.peak}});
   }
   return buckets;
+}
+
+Json policy_json(const RunPlan& plan) {
+  Json units = Json::array();
+  for (std::size_t i = 0; i < plan.units.size(); ++i) {
+    const UnitReport& unit = plan.units[i];
+    units.push_back({{"layer", unit.name},
+                     {"action", action_of(plan.policy.at(static_cast<int>(i)))},
+                     {"saved_bytes", unit.saved},
+                     {"forward_seconds", seconds_json(unit.forward_seconds)}});
+  }
+  return {{"layers", units},
+          {"streamed_layers", plan.policy.streamed_units},
+          {"tape_resident_bytes", plan.tape.resident_peak},
+          {"tape_paged_bytes", plan.tape.paged_peak},
+          {"host_page_bytes", plan.pages_in_host},
+          {"file_page_bytes", plan.pages_in_file},
+          {"unbound_micro_step_seconds", seconds_json(plan.unbound_seconds)}};
 }
 
 Json suggestions_json(const Forecast& f) {
@@ -57,9 +77,11 @@ Json whole_json(const Forecast& f) {
               {"activations", name_of(f.target.compute.activations)},
               {"fits", f.fits()},
               {"peak_bytes", plan.peak},
+              {"minimum_bytes", plan.minimum},
               {"budget_bytes", f.target.budget},
               {"accounts", accounts},
               {"phases", phases},
+              {"policy", policy_json(plan)},
               {"buckets", buckets_json(f)},
               {"trained_numbers", plan.parameters},
               {"max_steps", plan.max_steps},
@@ -98,6 +120,17 @@ void print_buckets(const Forecast& f) {
   }
 }
 
+void print_policy(const RunPlan& plan) {
+  if (policy_summary(plan).empty()) return;
+  fmt::print("\n  {:<52}{:>6}{:>12}  {}\n", "layers", "", "saved", "");
+  for (const PolicyRun& run : policy_runs(plan)) {
+    const std::string names = run.units == 1 ? run.first : run.first + " .. " + run.last;
+    fmt::print("  {:<52}{:>6}{:>12}  {}\n", names, run.units, human_bytes(static_cast<double>(run.saved)),
+               action_of(run.policy));
+  }
+  fmt::print("  {}\n", policy_summary(plan));
+}
+
 void print_times(const Forecast& f) {
   const RunPlan& plan = f.plan;
   fmt::print("\nOne optimizer step: {:.1f} GFLOP, {} moved at least\n", plan.step.flops * 1e-9,
@@ -131,6 +164,7 @@ void print_plan(const Forecast& f, const RunConfig& config) {
   fmt::print("{}: {} numbers train, activations {}\n\n{}\n\n", plan.model, plan.parameters,
              name_of(f.target.compute.activations), plan_table(plan));
   print_buckets(f);
+  print_policy(plan);
   print_times(f);
   const std::string budget = human_bytes(static_cast<double>(f.target.budget));
   std::string from = "what is free now less a tenth";

@@ -22,7 +22,7 @@ RunPlan plan_run(const RunConfig& config, const PlanTarget& target, Console& con
   } else if (!is_shape(config.model.base_model)) {
     console.warn(config.data.train_data_dir + ": not found; planning the largest shape without the data");
   }
-  return workload->plan(target);
+  return plan_within(config, target, [&](const PlanTarget& one) { return workload->start_plan(one); });
 }
 
 std::vector<Suggestion> settings_that_fit(const RunConfig& config, const LoadSettings& load,

@@ -3,9 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 
 #include "apps/rankine/machine.h"
-#include "engine/train/train_state.h"
 
 namespace rankine::app {
 
@@ -35,28 +35,6 @@ void add(Cost& sum, const Cost& cost, double times) {
   sum.bytes += times * cost.bytes;
 }
 
-void plan_training(const Context& context, Task& task, const RunConfig& config, RunPlan& plan,
-                   const PlannedParts& parts) {
-  Context c = context;
-  Ledger ledger(c.runtime(), plan);
-  const TrainOptions options = train_options(config, std::max<std::int64_t>(1, plan.max_steps));
-  ledger.begin();
-  TrainState state(c, task, options.adamw, options.ema_decay);
-  plan.parameters = state.arena().numel();
-  ledger.end("parameters and optimizer");
-  if (parts.previews) {
-    ledger.begin();
-    parts.previews(c);
-    ledger.end("previews");
-  }
-  plan.step = parts.steps(c, state.loss(), ledger);
-  ledger.begin();
-  state.apply(c);
-  add(plan.step, ledger.cost(), 1);
-  plan.seconds += ledger.seconds();
-  ledger.end("update");
-}
-
 void require_fits(const RunPlan& plan, const RunConfig& config, std::size_t budget,
                   const std::function<std::string()>& what_helps) {
   if (plan.peak <= budget) return;
@@ -81,6 +59,42 @@ std::string plan_table(const RunPlan& plan) {
   }
   out.pop_back();
   return out;
+}
+
+std::string_view action_of(const UnitPolicy& policy) {
+  if (policy.recompute) return policy.page ? "recompute, page its inputs" : "recompute";
+  return policy.page ? "page" : "keep";
+}
+
+std::vector<PolicyRun> policy_runs(const RunPlan& plan) {
+  std::vector<PolicyRun> runs;
+  for (std::size_t i = 0; i < plan.units.size(); ++i) {
+    const UnitReport& unit = plan.units[i];
+    const UnitPolicy policy = plan.policy.at(static_cast<int>(i));
+    if (runs.empty() || runs.back().policy != policy) runs.push_back({unit.name, unit.name, 0, policy, 0});
+    PolicyRun& run = runs.back();
+    run.last = unit.name;
+    ++run.units;
+    run.saved += unit.saved;
+  }
+  return runs;
+}
+
+std::string policy_summary(const RunPlan& plan) {
+  std::map<std::string_view, int> counts;
+  for (std::size_t i = 0; i < plan.units.size(); ++i)
+    ++counts[action_of(plan.policy.at(static_cast<int>(i)))];
+  std::string out;
+  for (const auto& [action, count] : counts) {
+    if (action != "keep")
+      out += fmt::format("{}{} of {} layers: {}", out.empty() ? "" : "; ", count, plan.units.size(), action);
+  }
+  if (plan.policy.streamed_units > 0)
+    out +=
+        fmt::format("{}weights of {} layers streamed", out.empty() ? "" : "; ", plan.policy.streamed_units);
+  const double moved = plan.buckets.empty() ? 0 : static_cast<double>(plan.buckets[0].moved);
+  if (moved > 0) out += fmt::format("; {} moved in a micro-step", human_bytes(moved));
+  return out.empty() ? out : "To fit: " + out;
 }
 
 }  // namespace rankine::app

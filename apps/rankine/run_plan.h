@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/rankine/session.h"
+#include "engine/train/memory_solver.h"
 
 namespace rankine::app {
 
@@ -25,6 +26,8 @@ struct BucketPlan {
   std::size_t peak = 0;     // bytes
   std::int64_t tokens = 0;  // of the micro-batch; 0 for pictures
   double seconds = 0;       // of one micro-step, by the clock of the plan's card; 0 without one
+  double waited = 0;        // of them, for pages and streamed weights
+  std::size_t moved = 0;    // bytes, out of the device and back, of one micro-step
 };
 
 struct RunPlan {
@@ -40,6 +43,14 @@ struct RunPlan {
   std::int64_t accumulation = 1;    // micro-batches of a step
   std::int64_t parameters = 0;      // numbers that train
   std::int64_t max_steps = 0;       // 0: unknown without data
+
+  MemoryPolicy policy;                               // that it was made with
+  std::vector<UnitReport> units;                     // of the most expensive bucket, what the policy is for
+  TapeStats tape;                                    // of all buckets
+  std::size_t minimum = 0;                           // bytes: the least peak that any policy has
+  double unbound_seconds = 0;                        // of a micro-step with everything kept; 0: it is
+  std::size_t page_memory = 0;                       // bytes of the host that pages may take
+  std::size_t pages_in_host = 0, pages_in_file = 0;  // bytes that they take
 };
 
 // Watches one plan device and notes what each part of the run adds.
@@ -62,22 +73,24 @@ class Ledger {
 };
 void add(Cost& sum, const Cost& cost, double times);
 
-// What differs between tasks in a plan of their training.
-struct PlannedParts {
-  std::function<void(Context&)> previews;  // empty: none
-  // The micro-steps of one optimizer step of the dearest shape, the loss added to the tensor; notes all
-  // shapes, and the step's seconds in the plan.
-  std::function<Cost(Context&, Tensor&, Ledger&)> steps;
-};
-// From parameters to update, on a plan device where the model is loaded.
-void plan_training(const Context& c, Task& task, const RunConfig& config, RunPlan& plan,
-                   const PlannedParts& parts);
-
 // Refuses a run that would not fit: ConfigError, or OutOfMemory when the machine has the memory but others
 // hold it. `what_helps` is asked for the message's end.
 void require_fits(const RunPlan& plan, const RunConfig& config, std::size_t budget,
                   const std::function<std::string()>& what_helps);
 
 std::string plan_table(const RunPlan& plan);  // for people
+
+// What a policy does with one unit: "keep", "page", "recompute" or "recompute, page its inputs".
+std::string_view action_of(const UnitPolicy& policy);
+// Units that follow each other and are treated alike.
+struct PolicyRun {
+  std::string first, last;
+  int units = 0;
+  UnitPolicy policy;
+  std::size_t saved = 0;  // bytes left on the tape
+};
+std::vector<PolicyRun> policy_runs(const RunPlan& plan);
+// A sentence; empty where everything is kept.
+std::string policy_summary(const RunPlan& plan);
 
 }  // namespace rankine::app

@@ -85,6 +85,10 @@ std::string result_name(const RunConfig& config) {
   return config.output.save_name.value_or(lora ? "adapter" : "model") + (text ? "" : ".safetensors");
 }
 
+fs::path page_dir_of(const RunConfig& config) {
+  return config.machine.page_dir.value_or(config.output.output_dir);
+}
+
 TrainOptions train_options(const RunConfig& config, std::int64_t max_steps) {
   const config::OptimSection& optim = config.optim;
   TrainOptions o;

@@ -45,6 +45,8 @@ struct RunTask {
 RunTask make_task(const RunConfig& config, LoadedModel model, std::unique_ptr<ImageData> data);
 
 std::string result_name(const RunConfig& config);  // file in output_dir that users load
+// Where page files of the run go.
+std::filesystem::path page_dir_of(const RunConfig& config);
 TrainOptions train_options(const RunConfig& config, std::int64_t max_steps);
 
 }  // namespace rankine::app

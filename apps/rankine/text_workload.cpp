@@ -18,7 +18,7 @@ class TextWorkload final : public Workload {
                         [&](std::int64_t step) { return data_->epoch_of(step); });
   }
   std::int64_t steps_per_epoch() override { return data_->steps_per_epoch(); }
-  RunPlan plan(const PlanTarget& target) override;
+  std::unique_ptr<PlannedRun> start_plan(const PlanTarget& target) override;
   std::unique_ptr<Task> load(const Context& c, RunFacts& facts) override;
   std::string subject() const override { return "text"; }
 
@@ -54,40 +54,47 @@ void TextWorkload::open_data(Console& console, RunFacts& facts) {
                   data_->steps_per_epoch()));
 }
 
-RunPlan TextWorkload::plan(const PlanTarget& target) {
-  RunPlan plan;
-  plan.accumulation = config_.optim.gradient_accumulation;
-  plan.max_steps = data_ ? max_steps() : config_.optim.max_steps.value_or(0);
-  BucketPlan bucket;
-  bucket.tokens = data_ ? data_->most_tokens() : config_.optim.batch_size * config_.text.max_length;
-  bucket.batch = config_.optim.batch_size;
-  plan.buckets = {bucket};
+// Borrows the data as long as it lives.
+class PlannedText final : public PlannedRun {
+ public:
+  PlannedText(const RunConfig& config, const PlanTarget& target, std::unique_ptr<TextData>& data,
+              std::int64_t max_steps)
+      : PlannedRun(config, target), data_(data) {
+    BucketPlan bucket;
+    bucket.tokens = data ? data->most_tokens() : config.optim.batch_size * config.text.max_length;
+    bucket.batch = config.optim.batch_size;
+    plan().buckets = {bucket};
+    plan().max_steps = max_steps;
+    LoadedDecoder model = load_decoder(context(), config);
+    plan().model = model.name;
+    ledger().end("loading the model");
+    auto task = std::make_unique<TextTask>(config, std::move(model), std::move(data));
+    text_ = task.get();
+    has_data_ = text_->has_data();
+    std::function<void(Context&)> previews;
+    if (has_data_) previews = [this](Context& c) { text_->preview(c, 0, ""); };
+    begin(std::move(task), previews);
+  }
+  ~PlannedText() override {
+    if (has_data_) data_ = text_->take_data();
+  }
 
-  const auto planned = make_plan_runtime(config_.machine, target);
-  Runtime& runtime = *planned;
-  const Context c(runtime);
-  Ledger ledger(runtime, plan);
-  LoadedDecoder model = load_decoder(c, config_);
-  plan.model = model.name;
-  ledger.end("loading the model");
-  TextTask task(config_, std::move(model), data_ ? std::make_unique<TextData>(std::move(*data_)) : nullptr);
-  PlannedParts parts;
-  if (data_) parts.previews = [&](Context& k) { task.preview(k, 0, ""); };
-  parts.steps = [&](Context& k, Tensor& loss, Ledger& watched) {
-    watched.begin();
-    task.plan_step(k, bucket.tokens, loss);
-    plan.buckets[0].micro_step = watched.cost();
-    plan.buckets[0].seconds = watched.seconds();
-    plan.buckets[0].peak = watched.peak();
-    plan.seconds = static_cast<double>(plan.accumulation) * plan.buckets[0].seconds;
-    Cost step;
-    add(step, plan.buckets[0].micro_step, static_cast<double>(plan.accumulation));
-    watched.end(fmt::format("training {} tokens", bucket.tokens));
-    return step;
-  };
-  plan_training(c, task, config_, plan, parts);
-  if (data_) *data_ = std::move(task.data());
-  return plan;
+ private:
+  void micro_step(Context& c, const BucketPlan& bucket, Tensor& loss) override {
+    text_->plan_step(c, bucket.tokens, loss);
+  }
+  std::string describe(const BucketPlan& bucket) const override {
+    return fmt::format("training {} tokens", bucket.tokens);
+  }
+
+  std::unique_ptr<TextData>& data_;
+  TextTask* text_ = nullptr;
+  bool has_data_ = false;
+};
+
+std::unique_ptr<PlannedRun> TextWorkload::start_plan(const PlanTarget& target) {
+  const std::int64_t steps = data_ ? max_steps() : config_.optim.max_steps.value_or(0);
+  return std::make_unique<PlannedText>(config_, target, data_, steps);
 }
 
 std::unique_ptr<Task> TextWorkload::load(const Context& c, RunFacts& facts) {

@@ -3,6 +3,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "apps/rankine/cards.h"
 #include "apps/rankine/commands.h"
 #include "apps/rankine/console_observer.h"
 #include "apps/rankine/exit_code.h"
@@ -12,6 +13,7 @@
 #include "apps/rankine/run_report.h"
 #include "apps/rankine/stop_signals.h"
 #include "apps/rankine/workload.h"
+#include "engine/tape/page_store.h"
 #include "engine/train/run_recorder.h"
 #include "io/files/atomic_write.h"
 #include "io/record/progress.h"
@@ -84,6 +86,7 @@ class Training {
   std::optional<RunFolder> folder_;
   std::unique_ptr<Workload> workload_;
   std::size_t budget_ = 0;
+  RunPlan plan_;
   std::int64_t max_steps_ = 0, steps_per_epoch_ = 1;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<Task> task_;
@@ -137,9 +140,11 @@ void Training::open_data() {
 }
 
 void Training::plan() {
-  const PlanTarget target = plan_target(config_.machine);
+  PlanTarget target = plan_target(config_.machine);
+  target.rates = [&] { return card_to_choose_by(config_); };
   budget_ = target.budget;
-  const RunPlan plan = workload_->plan(target);
+  plan_ = plan_within(config_, target, [&](const PlanTarget& one) { return workload_->start_plan(one); });
+  const RunPlan& plan = plan_;
   require_fits(plan, config_, budget_, [&] {
     console_.info("The run does not fit; looking for settings that do");
     const auto with = [&](const Settings& settings) {
@@ -151,11 +156,21 @@ void Training::plan() {
   facts_.planned_step_flops = plan.step.flops;
   console_.info(fmt::format("Needs {} of {} memory; a full step is {} GFLOP", format_bytes(plan.peak),
                             format_bytes(budget_), format_compact(plan.step.flops * 1e-9)));
+  if (const std::string how = policy_summary(plan); !how.empty()) console_.info(how);
 }
 
 void Training::load() {
   runtime_ = make_runtime(config_.machine, budget_);
   task_ = workload_->load(Context(*runtime_), facts_);
+  const fs::path page_dir = page_dir_of(config_);
+  fs::create_directories(page_dir);
+  remove_stale_page_files(page_dir, [&](const std::string& message) { console_.warn(message); });
+  StepMemory& memory = task_->step_memory();
+  memory.policy = plan_.policy;
+  if (plan_.pages_in_host + plan_.pages_in_file > 0) {
+    memory.pages = std::make_shared<PageStore>(
+        *runtime_, PageStore::Limits{plan_.pages_in_host, plan_.pages_in_file, page_dir});
+  }
 }
 
 TrainResult Training::train() {

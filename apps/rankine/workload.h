@@ -7,8 +7,8 @@
 
 #include "apps/rankine/console.h"
 #include "apps/rankine/device_choice.h"
+#include "apps/rankine/planned_run.h"
 #include "apps/rankine/run_facts.h"
-#include "apps/rankine/run_plan.h"
 #include "io/record/run_folder.h"
 
 namespace rankine::app {
@@ -22,8 +22,9 @@ class Workload {
   virtual std::int64_t max_steps() = 0;  // of the run
   virtual std::int64_t steps_per_epoch() = 0;
 
-  // The run on a plan device of the target. Without open_data: what can be said without the data.
-  virtual RunPlan plan(const PlanTarget& target) = 0;
+  // The run on a plan device of the target. Without open_data: what can be said without the data. One at a
+  // time: it may borrow the data.
+  virtual std::unique_ptr<PlannedRun> start_plan(const PlanTarget& target) = 0;
   // Loads the model and makes the task; the data goes with it.
   virtual std::unique_ptr<Task> load(const Context& c, RunFacts& facts) = 0;
   // Work before the first step that may take long; tells the console of its progress.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/core/transfer.h"
+#include "engine/tape/page_store.h"
 #include "engine/train/facts.h"
 #include "io/files/sha256.h"
 #include "io/formats/safetensors.h"
@@ -56,7 +57,10 @@ UpdateReport TrainState::update(Context& c, Task& task, double learning_rate, do
   begin(c, learning_rate, max_grad_norm);
   const StepStats stats = task.train_step(c, counters_.step, loss_);
   apply(c);
-  return finish(c, stats);
+  const UpdateReport report = finish(c, stats);
+  // A page that could not be read on CUDA is NaN by now, and the step was skipped.
+  if (const auto& pages = task.step_memory().pages) pages->throw_if_failed();
+  return report;
 }
 
 void TrainState::begin(Context& c, double learning_rate, double max_grad_norm) {

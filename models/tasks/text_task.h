@@ -38,7 +38,10 @@ class TextTask final : public Task {
 
   Decoder& model() { return *model_.model; }
   DecoderLora& network() { return network_; }
-  TextData& data() { return *data_; }
+  // Nothing for a task that is only planned.
+  bool has_data() const { return data_ != nullptr; }
+  // For whoever lent it; the task is over.
+  std::unique_ptr<TextData> take_data() { return std::move(data_); }
   const LoadedDecoder& loaded() const { return model_; }
   const config::RunConfig& config() const { return config_; }
   const TextRunner& runner() const { return runner_; }

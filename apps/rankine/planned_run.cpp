@@ -1,0 +1,150 @@
+#include "apps/rankine/planned_run.h"
+
+#include <algorithm>
+
+#include "apps/rankine/cards.h"
+#include "engine/tape/page_store.h"
+
+namespace rankine::app {
+namespace {
+
+Use use_of(config::MemoryUse use) {
+  switch (use) {
+    case config::MemoryUse::automatic:
+      return Use::automatic;
+    case config::MemoryUse::always:
+      return Use::always;
+    case config::MemoryUse::never:
+      return Use::never;
+  }
+  return Use::automatic;
+}
+
+double work_of(const BucketPlan& b) {
+  return static_cast<double>(b.batch) *
+         (b.tokens > 0 ? static_cast<double>(b.tokens)
+                       : static_cast<double>(b.size.width) * static_cast<double>(b.size.height));
+}
+
+}  // namespace
+
+PlannedRun::PlannedRun(const RunConfig& config, const PlanTarget& target)
+    : config_(config),
+      runtime_(make_plan_runtime(config.machine, target)),
+      context_(*runtime_),
+      ledger_(*runtime_, plan_) {
+  plan_.accumulation = config.optim.gradient_accumulation;
+  plan_.page_memory = target.page_memory;
+}
+
+void PlannedRun::begin(std::unique_ptr<Task> task, const std::function<void(Context&)>& previews) {
+  task_ = std::move(task);
+  task_->step_memory().pages =
+      std::make_shared<PageStore>(*runtime_, PageStore::Limits{plan_.page_memory, PageStore::kUnlimited, {}});
+  const TrainOptions options = train_options(config_, std::max<std::int64_t>(1, plan_.max_steps));
+  ledger_.begin();
+  state_ = std::make_unique<TrainState>(context_, *task_, options.adamw, options.ema_decay);
+  plan_.parameters = state_->arena().numel();
+  ledger_.end("parameters and optimizer");
+  if (!previews) return;
+  ledger_.begin();
+  previews(context_);
+  ledger_.end("previews");
+}
+
+std::size_t PlannedRun::largest_bucket() const {
+  const auto& b = plan_.buckets;
+  const auto largest = std::max_element(
+      b.begin(), b.end(), [](const BucketPlan& x, const BucketPlan& y) { return work_of(x) < work_of(y); });
+  return static_cast<std::size_t>(largest - b.begin());
+}
+
+MemoryTrial PlannedRun::attempt(const MemoryPolicy& policy, std::size_t bucket) {
+  task_->step_memory().policy = policy;
+  ledger_.begin();
+  micro_step(context_, plan_.buckets.at(bucket), state_->loss());
+  return {std::max(plan_.peak, ledger_.peak()), ledger_.seconds(), task_->step_memory().units};
+}
+
+void PlannedRun::run_bucket(BucketPlan& bucket) {
+  PageStore& pages = *task_->step_memory().pages;
+  pages.reset_counters();
+  ledger_.begin();
+  micro_step(context_, bucket, state_->loss());
+  bucket.micro_step = ledger_.cost();
+  bucket.seconds = ledger_.seconds();
+  bucket.waited = pages.counters().seconds_waited;
+  bucket.moved = pages.counters().bytes_out + pages.counters().bytes_in;
+  bucket.peak = ledger_.peak();
+  ledger_.end(describe(bucket));
+}
+
+RunPlan PlannedRun::finish(const MemoryPolicy& policy) {
+  task_->step_memory().policy = policy;
+  task_->step_memory().tape = {};
+  const BucketPlan* dearest = nullptr;
+  for (BucketPlan& bucket : plan_.buckets) {
+    run_bucket(bucket);
+    if (dearest && bucket.micro_step.flops <= dearest->micro_step.flops) continue;
+    dearest = &bucket;
+    plan_.units = task_->step_memory().units;
+  }
+  if (dearest) {
+    const auto times = static_cast<double>(micro_steps());
+    add(plan_.step, dearest->micro_step, times);
+    plan_.seconds = times * dearest->seconds;
+  }
+  ledger_.begin();
+  state_->apply(context_);
+  add(plan_.step, ledger_.cost(), 1);
+  plan_.seconds += ledger_.seconds();
+  ledger_.end("update");
+  plan_.policy = policy;
+  plan_.tape = task_->step_memory().tape;
+  const PageStore::Limits pages = task_->step_memory().pages->needed();
+  plan_.pages_in_host = pages.host_bytes;
+  plan_.pages_in_file = pages.file_bytes;
+  return plan_;
+}
+
+RunPlan plan_within(const RunConfig& config, const PlanTarget& wanted, const StartPlan& start) {
+  const config::MachineSection& m = config.machine;
+  MemoryRules rules{use_of(m.paging), use_of(m.recompute), use_of(m.weight_streaming)};
+  PlanTarget target = wanted;
+  std::unique_ptr<PlannedRun> run;
+  const auto at = [&](int streamed) -> PlannedRun& {
+    if (!run || streamed != target.streamed_units) {
+      run.reset();  // there is room for one
+      target.streamed_units = streamed;
+      run = start(target);
+    }
+    return *run;
+  };
+  std::size_t binding = at(0).largest_bucket();
+  const bool free =
+      rules.page != Use::always && rules.recompute != Use::always && rules.stream != Use::always;
+  if (free && run->attempt({}, binding).peak <= target.budget) {
+    RunPlan plan = run->finish({});
+    plan.minimum = plan.peak;
+    if (plan.peak <= target.budget) return plan;
+    run.reset();
+  }
+  if (!target.card && target.rates) target.card = target.rates();
+  run.reset();
+  for (std::size_t tries = 0;; ++tries) {
+    const MemorySolution solution = solve_memory(target.budget, rules, [&](const MemoryPolicy& policy) {
+      return at(policy.streamed_units).attempt(policy, binding);
+    });
+    RunPlan plan = at(solution.policy.streamed_units).finish(solution.policy);
+    run.reset();
+    plan.minimum = solution.minimum;
+    plan.unbound_seconds = solution.unbound_seconds;
+    if (!solution.fits || plan.peak <= target.budget || tries == plan.buckets.size()) return plan;
+    // Another shape needs more under this policy.
+    const auto most = std::max_element(plan.buckets.begin(), plan.buckets.end(),
+                                       [](const auto& a, const auto& b) { return a.peak < b.peak; });
+    binding = static_cast<std::size_t>(most - plan.buckets.begin());
+  }
+}
+
+}  // namespace rankine::app
