@@ -46,7 +46,8 @@ class Solver {
 MemoryPolicy Solver::policy_of(const Counts& counts) const {
   MemoryPolicy policy;
   policy.units.resize(static_cast<std::size_t>(units_));
-  for (int i = 0; i < counts.paged; ++i) policy.units[static_cast<std::size_t>(i)].page = true;
+  for (int i = 0; i < units_; ++i)
+    policy.units[static_cast<std::size_t>(i)].page = i * counts.paged % units_ < counts.paged;
   for (int i = 0; i < counts.recomputed; ++i)
     policy.units[static_cast<std::size_t>(by_worth_[static_cast<std::size_t>(i)])].recompute = true;
   policy.streamed_units = counts.streamed;

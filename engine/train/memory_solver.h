@@ -2,10 +2,10 @@
 // the tape are recomputed, which are paged, and how many keep their weights off the device (step_memory.h).
 //
 // Every candidate is run on a plan device, so what is chosen is known to fit and its time includes waiting
-// for copies. Candidates, in place of all 4ⁿ: the first p units are paged, for these are needed last and have
-// the longest time to travel; those r units are recomputed that free the most bytes per second of their
-// forward pass; s of n units, spread evenly, stream their weights. Small p, r and s are preferred where time
-// is equal.
+// for copies. Candidates, in place of all 4ⁿ: p of n units are paged, spread evenly from the first on, so
+// that a link has time for one while others are computed; those r units are recomputed that free the most
+// bytes per second of their forward pass; s units, spread evenly, stream their weights. Small s, r and p are
+// preferred where time is equal.
 #pragma once
 
 #include <cstddef>

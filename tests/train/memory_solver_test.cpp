@@ -60,7 +60,7 @@ TEST(MemorySolver, PagesWhatTravelsBesideTheComputation) {
   const MemorySolution s = Machine().solve(kAll - 350);
   EXPECT_TRUE(s.fits);
   EXPECT_EQ(Machine::count(s.policy, &UnitPolicy::page), 4);
-  EXPECT_TRUE(s.policy.at(0).page && s.policy.at(3).page);  // what is needed last
+  EXPECT_TRUE(s.policy.at(0).page && s.policy.at(3).page && s.policy.at(6).page);  // spread
   EXPECT_EQ(Machine::count(s.policy, &UnitPolicy::recompute), 0);
   EXPECT_DOUBLE_EQ(s.trial.seconds, s.unbound_seconds);
 }
