@@ -16,7 +16,7 @@ std::shared_ptr<std::byte> locked_bytes([[maybe_unused]] std::size_t bytes) {
       return cuda::pinned_bytes(bytes);
     } catch (const Error& e) {
       throw OutOfMemory(join("pages of the tape: the system does not lock ", human_bytes(double(bytes)),
-                             " of the host's memory for them: ", e.what()));
+                             " of the host's memory for them: ", e.what(), "; set page_memory to less"));
     }
   }
   return {};
