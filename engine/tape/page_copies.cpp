@@ -16,7 +16,7 @@ std::shared_ptr<std::byte> locked_bytes([[maybe_unused]] std::size_t bytes) {
       return cuda::pinned_bytes(bytes);
     } catch (const Error& e) {
       throw OutOfMemory(join("pages of the tape: the system does not lock ", human_bytes(double(bytes)),
-                             " of the host's memory for them: ", e.what()));
+                             " of the host's memory for them: ", e.what(), "; set page_memory to less"));
     }
   }
   return {};
@@ -132,9 +132,7 @@ Event PageCopies::through_stages(Way way, const Place& place, [[maybe_unused]] s
   const bool out = way == Way::out;
   Stream &link = out ? to_host_ : from_host_, &disk = out ? to_file_ : from_file_;
   Stream &first = out ? link : disk, &second = out ? disk : link;
-  const Event start = fork();
-  first.wait(start);
-  second.wait(start);
+  first.wait(fork());
   Event done;
   for (std::size_t at = 0; at < place.bytes; at += stage_bytes_) {
     const std::size_t slot = std::exchange(ring.next, (ring.next + 1) % kStages);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -117,6 +118,10 @@ void PageFile::open_in(const fs::path& folder) {
 
 void PageFile::take_space() const {
   if (bytes_ == 0) return;
+  rlimit most{};  // the system ends a process that goes beyond it
+  if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY && bytes_ > most.rlim_cur)
+    fail(join("take ", human_bytes(double(bytes_)), " of the disk"),
+         join("files of this process may have ", human_bytes(double(most.rlim_cur)), " (ulimit -f)"), EFBIG);
   int result = 0;
   do result = calls_.allocate(fd_, static_cast<off_t>(bytes_));
   while (result != 0 && errno == EINTR);
@@ -203,8 +208,9 @@ class Descriptor {
 // Removes the name if nobody holds the file. What keeps it from doing so is returned; nothing when it may
 // stay.
 std::optional<std::string> remove_if_stale(int folder, const std::string& name, std::size_t& removed) {
-  // Without waiting for the other end, should it be a pipe; a symbolic link is ELOOP.
-  const Descriptor fd(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  // Without waiting for the other end, should it be a pipe; a symbolic link is ELOOP. To write, because NFS
+  // locks nothing else.
+  const Descriptor fd(::openat(folder, name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (fd.get() < 0) return errno == ENOENT ? std::nullopt : std::optional(text_of(errno));
   struct stat held {
   }, named{};

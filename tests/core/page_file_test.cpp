@@ -1,6 +1,6 @@
 #include "engine/tape/page_file.h"
 
-#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -79,6 +79,19 @@ TEST(PageFiles, ADiskThatIsTooSmallIsSaidBeforeTheRun) {
   EXPECT_TRUE(folder.entries().empty());
   EXPECT_THROW(PageFile(folder.path(), SIZE_MAX), IoError);
   EXPECT_THROW(PageFile(folder.path() / "missing", 1), IoError);
+}
+
+TEST(PageFiles, ALimitOnFileSizesIsAnErrorAndNoSignal) {
+  const ScratchFolder folder;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 1 << 20;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  const std::string message = message_of([&] { const PageFile file(folder.path(), (1 << 20) + 1); });
+  const PageFile fits(folder.path(), 1 << 20);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_NE(message.find("ulimit -f"), std::string::npos) << message;
 }
 
 TEST(PageFiles, ShortAndInterruptedCallsAreContinued) {
