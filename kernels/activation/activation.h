@@ -34,9 +34,10 @@ void swiglu_backward(const Context& c, Tensor& dgate, Tensor& dup, const Tensor&
 void swiglu_forward(const Context& c, Tensor& y, const Tensor& x);
 void swiglu_backward(const Context& c, Tensor& dx, const Tensor& dy, const Tensor& x);
 
-// The same forwards, and the middle S = y · downᵀ of the adapters that read y. On CUDA one kernel makes both,
-// if y is fp16 or bf16, R at most 64, F a multiple of 8 and all addresses multiples of 16 bytes; S is then
-// summed from y as it is stored. Otherwise this is the activation, then lowrank_middle.
+// The same forwards, y to the bit, and the middle S = y · downᵀ of the adapters that read y. On CUDA one
+// kernel makes both, if there are more than 8 rows of fp16 or bf16, R is at most 64, F a multiple of 8 and
+// all addresses but down's are multiples of 16 bytes; S is summed from y as it is stored. Otherwise this is
+// the activation, then lowrank_middle.
 void geglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle);
 void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& x, MiddleOut middle);
 void swiglu_forward_with_middle(const Context& c, Tensor& y, const Tensor& gate, const Tensor& up,

@@ -128,9 +128,6 @@ struct Products {
   }
 };
 
-// FLOPs worth waking another thread for.
-constexpr double kFlopsPerThread = 2e6;
-
 // Every part's scratch starts on a cache line of 16 floats, as packing wants it.
 constexpr std::int64_t whole_lines(std::int64_t floats) { return (floats + 15) / 16 * 16; }
 
@@ -147,13 +144,12 @@ struct Tasks {
 };
 template <class Body>
 void for_tasks(ThreadPool& pool, const Tasks& tasks, Scratch scratch, const Body& body) {
-  const double part_flops = tasks.flops / double(std::max<std::int64_t>(1, tasks.parts));
-  const auto grain = static_cast<std::int64_t>(std::ceil(kFlopsPerThread / std::max(1.0, part_flops)));
-  pool.parallel_for(tasks.parts, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t part = begin; part < end; ++part)
-      for (std::int64_t task = part; task < tasks.count; task += tasks.parts)
-        body(task, scratch.data + begin * scratch.each);
-  });
+  pool.parallel_for(tasks.parts, attention_grain(tasks.flops, tasks.parts),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t part = begin; part < end; ++part)
+                        for (std::int64_t task = part; task < tasks.count; task += tasks.parts)
+                          body(task, scratch.data + begin * scratch.each);
+                    });
 }
 
 // One tile of queries of one head against all keys it sees.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include "engine/core/cuda_device.h"
@@ -180,6 +181,13 @@ struct HeadRows {
   T* row(std::int64_t r) const { return data + r * pitch; }
   HeadRows<const T> in() const { return {data, pitch, width}; }
 };
+
+// Tasks, of `count` that make `flops` together, worth waking another thread for.
+inline std::int64_t attention_grain(double flops, std::int64_t count) {
+  constexpr double kFlopsPerThread = 2e6;
+  const double each = flops / double(std::max<std::int64_t>(1, count));
+  return static_cast<std::int64_t>(std::ceil(kFlopsPerThread / std::max(1.0, each)));
+}
 
 // Heads narrower than a vector have kernels of their own (attention_narrow_cpu.cpp).
 inline bool narrow_heads(const AttentionSize& s) { return s.width == 4 || s.width == 8; }

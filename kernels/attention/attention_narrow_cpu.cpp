@@ -214,17 +214,12 @@ HWY_EXPORT(narrow_forward_rows);
 HWY_EXPORT(narrow_backward_task);
 
 constexpr std::int64_t kRows = 64;  // of a task: whole vectors on every target
-constexpr double kFlopsPerThread = 2e6;
-std::int64_t grain(double flops, std::int64_t tasks) {
-  const double each = flops / double(std::max<std::int64_t>(1, tasks));
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(kFlopsPerThread / std::max(1.0, each)));
-}
 }  // namespace
 
 void attention_narrow_forward(ThreadPool& pool, const AttentionForward& a) {
   const AttentionSize& s = a.size;
   const std::int64_t blocks = (s.queries + kRows - 1) / kRows, tasks = s.samples * s.heads * blocks;
-  pool.parallel_for(tasks, grain(2 * s.flops(), tasks), [&](std::int64_t begin, std::int64_t end) {
+  pool.parallel_for(tasks, attention_grain(2 * s.flops(), tasks), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t row = t % blocks * kRows;
       HWY_DYNAMIC_DISPATCH(narrow_forward_rows)(a, {t / blocks, row, std::min(row + kRows, s.queries)});
@@ -235,7 +230,7 @@ void attention_narrow_forward(ThreadPool& pool, const AttentionForward& a) {
 void attention_narrow_backward(ThreadPool& pool, const AttentionBackward& a) {
   const AttentionSize& s = a.size;
   const std::int64_t tasks = s.samples * s.kv_heads, each = narrow_backward_scratch(s);
-  pool.parallel_for(tasks, grain(5 * s.flops(), tasks), [&](std::int64_t begin, std::int64_t end) {
+  pool.parallel_for(tasks, attention_grain(5 * s.flops(), tasks), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t)
       HWY_DYNAMIC_DISPATCH(narrow_backward_task)(a, t, a.scratch + t * each);
   });

@@ -42,10 +42,21 @@ struct MiddleTarget {
   T* s;           // (rows, rank)
   const T* down;  // (rank, cols)
   int rank;
+  bool aligned;  // down's address: factors lie in one buffer, wherever their sizes put them
+
+  // Eight of down from element i, a multiple of 8, on.
+  __device__ __forceinline__ uint4 eight(std::int64_t i) const {
+    if (aligned) return load16(down + i);
+    Eight e;
+#pragma unroll
+    for (int k = 0; k < 8; ++k) e.x[k] = to_float(down[i + k]);
+    return pack8<T>(e);
+  }
 };
 template <class T>
 MiddleTarget<T> middle_target(const MiddleArgs& m) {
-  return {static_cast<T*>(m.s), static_cast<const T*>(m.down), static_cast<int>(m.rank)};
+  return {static_cast<T*>(m.s), static_cast<const T*>(m.down), static_cast<int>(m.rank),
+          reinterpret_cast<std::uintptr_t>(m.down) % 16 == 0};
 }
 
 template <class T, int kTiles>  // ranks in tiles of 16
@@ -64,7 +75,7 @@ struct MiddleSums {
       for (int half = 0; half < 2; ++half) {
         const int rank = tile * 16 + half * 8 + g;
         a[half] = make_uint4(0, 0, 0, 0);
-        if (rank < m.rank && col < cols) a[half] = load16(m.down + rank * cols + col);
+        if (rank < m.rank && col < cols) a[half] = m.eight(rank * cols + col);
       }
       const std::uint32_t left[4] = {a[0].x, a[1].x, a[0].y, a[1].y};
       const std::uint32_t right[4] = {a[0].z, a[1].z, a[0].w, a[1].w};

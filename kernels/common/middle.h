@@ -2,6 +2,8 @@
 // operation that makes y: on CUDA in the same pass, while y is in registers.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/common/checks.h"
 
 namespace rankine {
@@ -21,18 +23,20 @@ inline void check_middle(std::string_view op, const MiddleOut& m, const Tensor& 
 
 // Ranks that a kernel sums beside y.
 inline constexpr std::int64_t kMiddleRank = 64;
-// Whether the CUDA kernel takes it: halves, rows of eights at aligned addresses (an undefined tensor is), few
-// ranks.
+// A block of such a kernel has 16 rows and reads all of down. The few rows of generating text would leave
+// that to a single block: lowrank_middle spreads them over the card.
+inline constexpr std::int64_t kFewestMiddleRows = 9;
+// Whether the CUDA kernel takes it: rows of eights of halves, few ranks, and what is read and written beside
+// down and s (undefined tensors aside) at aligned addresses.
 inline bool fits_middle_kernel(const Context& c, const MiddleOut& m,
-                               std::initializer_list<const Tensor*> read) {
+                               std::initializer_list<const Tensor*> others) {
   const Tensor& down = m.down;
-  const auto aligned = [](const Tensor& t) {
-    return !t.defined() || reinterpret_cast<std::uintptr_t>(t.raw()) % 16 == 0;
+  const auto aligned = [](const Tensor* t) {
+    return !t->defined() || reinterpret_cast<std::uintptr_t>(t->raw()) % 16 == 0;
   };
-  bool fits = c.device().is_cuda() && down.dtype() != DType::f32 && down.cols() % 8 == 0 && down.dim(0) > 0 &&
-              down.dim(0) <= kMiddleRank && aligned(down);
-  for (const Tensor* t : read) fits = fits && aligned(*t);
-  return fits;
+  return c.device().is_cuda() && down.dtype() != DType::f32 && down.cols() % 8 == 0 && down.dim(0) > 0 &&
+         down.dim(0) <= kMiddleRank && m.s.rows() >= kFewestMiddleRows &&
+         std::all_of(others.begin(), others.end(), aligned);
 }
 
 // FLOPs and bytes of the middle beside those of y.

@@ -2,60 +2,40 @@
 
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
-#include <dlfcn.h>
 
 #include <array>
 #include <map>
 #include <mutex>
 #include <optional>
 
+#include "kernels/common/vendor_library.h"
+
 namespace rankine::cuda {
 namespace {
 
-// The functions used, found in the library at run time; `missing` says what was not.
-struct Api {
-#define RANKINE_CUDNN_FUNCTIONS(X)               \
-  X(cudnnGetVersion)                             \
-  X(cudnnGetErrorString)                         \
-  X(cudnnCreate)                                 \
-  X(cudnnSetStream)                              \
-  X(cudnnCreateTensorDescriptor)                 \
-  X(cudnnDestroyTensorDescriptor)                \
-  X(cudnnSetTensor4dDescriptor)                  \
-  X(cudnnCreateFilterDescriptor)                 \
-  X(cudnnDestroyFilterDescriptor)                \
-  X(cudnnSetFilter4dDescriptor)                  \
-  X(cudnnCreateConvolutionDescriptor)            \
-  X(cudnnDestroyConvolutionDescriptor)           \
-  X(cudnnSetConvolution2dDescriptor)             \
-  X(cudnnSetConvolutionMathType)                 \
-  X(cudnnGetConvolutionForwardAlgorithm_v7)      \
-  X(cudnnGetConvolutionBackwardDataAlgorithm_v7) \
-  X(cudnnConvolutionForward)                     \
-  X(cudnnConvolutionBackwardData)
-#define RANKINE_DECLARE(name) decltype(&::name) name = nullptr;
-  RANKINE_CUDNN_FUNCTIONS(RANKINE_DECLARE)
-#undef RANKINE_DECLARE
-  std::string missing;
+struct Api : VendorLibrary {
+  Api() : VendorLibrary(join("libcudnn.so.", CUDNN_MAJOR)) {}
+  RANKINE_VENDOR_FUNCTION(cudnnGetVersion)
+  RANKINE_VENDOR_FUNCTION(cudnnGetErrorString)
+  RANKINE_VENDOR_FUNCTION(cudnnCreate)
+  RANKINE_VENDOR_FUNCTION(cudnnSetStream)
+  RANKINE_VENDOR_FUNCTION(cudnnCreateTensorDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnDestroyTensorDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnSetTensor4dDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnCreateFilterDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnDestroyFilterDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnSetFilter4dDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnCreateConvolutionDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnDestroyConvolutionDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnSetConvolution2dDescriptor)
+  RANKINE_VENDOR_FUNCTION(cudnnSetConvolutionMathType)
+  RANKINE_VENDOR_FUNCTION(cudnnGetConvolutionForwardAlgorithm_v7)
+  RANKINE_VENDOR_FUNCTION(cudnnGetConvolutionBackwardDataAlgorithm_v7)
+  RANKINE_VENDOR_FUNCTION(cudnnConvolutionForward)
+  RANKINE_VENDOR_FUNCTION(cudnnConvolutionBackwardData)
 };
-
-Api load_api() {
-  Api api;
-  const std::string library = "libcudnn.so." + std::to_string(CUDNN_MAJOR);
-  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    api.missing = library + " is not installed";
-    return api;
-  }
-#define RANKINE_FIND(name)                                              \
-  api.name = reinterpret_cast<decltype(&::name)>(dlsym(handle, #name)); \
-  if (api.name == nullptr) api.missing = library + " has no function " #name;
-  RANKINE_CUDNN_FUNCTIONS(RANKINE_FIND)
-#undef RANKINE_FIND
-  return api;
-}
 const Api& api() {
-  static const Api loaded = load_api();
+  static const Api loaded;
   return loaded;
 }
 
@@ -149,7 +129,7 @@ DeviceState open_device(int device) {
   constexpr int kFirstMajor = 9;  // the table in cudnn.h
   DeviceState state;
   int major = 0;
-  if (!api().missing.empty() ||
+  if (!api().complete() ||
       cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess) {
     return state;
   }
@@ -212,9 +192,7 @@ bool cudnn_convolution(CudaStream stream, ConvPass pass, const CudaConvArgs& a, 
 }
 
 std::string cudnn_version() {
-  if (!api().missing.empty()) return api().missing;
-  const std::size_t v = api().cudnnGetVersion();
-  return join(v / 10000, ".", v / 100 % 100, ".", v % 100);
+  return api().state([] { return api().cudnnGetVersion(); });
 }
 
 }  // namespace rankine::cuda

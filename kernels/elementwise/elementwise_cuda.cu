@@ -104,6 +104,7 @@ struct SumOverSamples {
   }
   __device__ void eight(std::int64_t i) const {
     Eight sum = load8(dtable + i);
+#pragma unroll 2  // four spill on sm_90
     for (std::int64_t s = 0; s < samples; ++s) {
       const Eight e = load8(dy + s * each + i);
 #pragma unroll

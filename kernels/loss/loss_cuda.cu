@@ -72,8 +72,11 @@ __global__ void __launch_bounds__(kThreads) regression_kernel(float* partial, Re
   __shared__ float scratch[kThreads / kWarp];
   const Part part = part_of_block(a.each);
   const float factor = weight[part.sample];
+  const auto count = static_cast<int>(part.end - part.begin);
   float sum = 0;
-  for (std::int64_t i = part.begin + threadIdx.x; i < part.end; i += kThreads) {
+#pragma unroll 1  // more spill on sm_90
+  for (int k = static_cast<int>(threadIdx.x); k < count; k += kThreads) {
+    const std::int64_t i = part.begin + k;
     const Term t = regression_term(to_float(a.pred[i]) - a.target[i], a.spec);
     sum += t.value;
     if (a.dpred) a.dpred[i] = from_float<T>(factor * t.slope);

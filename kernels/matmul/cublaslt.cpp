@@ -1,48 +1,35 @@
 #include "kernels/matmul/cublaslt.h"
 
 #include <cublasLt.h>
-#include <dlfcn.h>
 
 #include <map>
 #include <mutex>
 #include <tuple>
 
+#include "kernels/common/vendor_library.h"
+
 namespace rankine::cuda {
 namespace {
 
-#define RANKINE_CUBLASLT_FUNCTIONS(f)                                                            \
-  f(cublasLtCreate) f(cublasLtGetStatusString) f(cublasLtGetVersion) f(cublasLtMatmul)           \
-      f(cublasLtMatmulAlgoGetHeuristic) f(cublasLtMatmulDescCreate) f(cublasLtMatmulDescDestroy) \
-          f(cublasLtMatmulDescSetAttribute) f(cublasLtMatmulPreferenceCreate)                    \
-              f(cublasLtMatmulPreferenceDestroy) f(cublasLtMatmulPreferenceSetAttribute)         \
-                  f(cublasLtMatrixLayoutCreate) f(cublasLtMatrixLayoutDestroy)                   \
-                      f(cublasLtMatrixLayoutSetAttribute)
-
-// The library is looked for when the first product asks for it, so a program starts without it.
-struct Api {
-#define RANKINE_DECLARE(name) decltype(&::name) name = nullptr;
-  RANKINE_CUBLASLT_FUNCTIONS(RANKINE_DECLARE)
-#undef RANKINE_DECLARE
-  std::string missing;
+struct Api : VendorLibrary {
+  Api() : VendorLibrary(join("libcublasLt.so.", CUBLAS_VER_MAJOR)) {}
+  RANKINE_VENDOR_FUNCTION(cublasLtCreate)
+  RANKINE_VENDOR_FUNCTION(cublasLtGetStatusString)
+  RANKINE_VENDOR_FUNCTION(cublasLtGetVersion)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmul)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmulAlgoGetHeuristic)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmulDescCreate)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmulDescDestroy)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmulDescSetAttribute)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmulPreferenceCreate)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmulPreferenceDestroy)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatmulPreferenceSetAttribute)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatrixLayoutCreate)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatrixLayoutDestroy)
+  RANKINE_VENDOR_FUNCTION(cublasLtMatrixLayoutSetAttribute)
 };
-
-Api load_api() {
-  Api api;
-  const std::string library = "libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR);
-  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    api.missing = library + " is not installed";
-    return api;
-  }
-#define RANKINE_FIND(name)                                              \
-  api.name = reinterpret_cast<decltype(&::name)>(dlsym(handle, #name)); \
-  if (api.name == nullptr) api.missing = library + " has no function " #name;
-  RANKINE_CUBLASLT_FUNCTIONS(RANKINE_FIND)
-#undef RANKINE_FIND
-  return api;
-}
 const Api& api() {
-  static const Api loaded = load_api();
+  static const Api loaded;
   return loaded;
 }
 
@@ -205,13 +192,11 @@ Algorithms::Key key_of(const Gemm& g, int segment, bool accumulate) {
 }  // namespace
 
 std::string cublaslt_version() {
-  if (!api().missing.empty()) return api().missing;
-  const std::size_t v = api().cublasLtGetVersion();
-  return join(v / 10000, ".", v / 100 % 100, ".", v % 100);
+  return api().state([] { return api().cublasLtGetVersion(); });
 }
 
 bool cublaslt_gemm(CudaStream stream, std::string_view op, const Gemm& g) {
-  if (!api().missing.empty()) return false;
+  if (!api().complete()) return false;
   static Algorithms algorithms(op);  // lives as long as the process: the driver may be gone before it
   std::array<const cublasLtMatmulAlgo_t*, kGemmSegments> chosen{};
   for (int i = 0; i < g.count; ++i) {

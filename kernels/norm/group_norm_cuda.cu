@@ -78,10 +78,11 @@ __device__ __forceinline__ double block_sum(double x, double* scratch) {
 struct GroupSums {
   const float* partial;  // two planes
   ColumnTile tile;
-  std::int64_t samples, width;  // channels of a group
-  __device__ std::int64_t entries() const { return tile.chunks * width; }
-  __device__ std::int64_t channel(std::int64_t i) const { return blockIdx.x * width + i % width; }
-  __device__ std::int64_t at(std::int64_t i) const {
+  std::int64_t samples;
+  int width;  // channels of a group; with 1024 chunks at most, entries fit an int
+  __device__ int entries() const { return static_cast<int>(tile.chunks) * width; }
+  __device__ std::int64_t channel(int i) const { return std::int64_t{blockIdx.x} * width + i % width; }
+  __device__ std::int64_t at(int i) const {
     return (blockIdx.y * tile.chunks + i / width) * tile.cols + channel(i);
   }
   __device__ std::int64_t plane() const { return samples * tile.chunks * tile.cols; }
@@ -93,17 +94,18 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     group_stats_kernel(float* stats, float* rest, GroupSums s, const T* x, float eps) {
   __shared__ double scratch[kThreads];
-  const auto pixels = [&](std::int64_t i) {
+  const auto pixels = [&](int i) {
     return double(min(s.tile.height, s.tile.rows - i / s.width * s.tile.height));
   };
   const T* origin = x + blockIdx.y * s.tile.rows * s.tile.cols;
-  const auto mean_of = [&](std::int64_t i) {
+  const auto mean_of = [&](int i) {
     return double(to_float(origin[s.channel(i)])) + double(s.partial[s.at(i)]);
   };
   double sum = 0, square = 0;
-  for (std::int64_t i = threadIdx.x; i < s.entries(); i += kThreads) sum += pixels(i) * mean_of(i);
+  const auto first = static_cast<int>(threadIdx.x);
+  for (int i = first; i < s.entries(); i += kThreads) sum += pixels(i) * mean_of(i);
   const double mean = block_sum(sum, scratch) / s.elements();
-  for (std::int64_t i = threadIdx.x; i < s.entries(); i += kThreads) {
+  for (int i = first; i < s.entries(); i += kThreads) {
     const double d = mean_of(i) - mean;
     square += double(s.partial[s.plane() + s.at(i)]) + pixels(i) * d * d;
   }
@@ -209,7 +211,7 @@ __global__ void __launch_bounds__(kThreads)
     group_grad_means_kernel(float* means, GroupSums s, const float* stats, ParamReader<T> gain) {
   __shared__ double scratch[kThreads];
   double g = 0, gx = 0;
-  for (std::int64_t i = threadIdx.x; i < s.entries(); i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < s.entries(); i += kThreads) {
     const double factor = gain.one(s.channel(i));
     g += factor * double(s.partial[s.at(i)]);
     gx += factor * double(s.partial[s.plane() + s.at(i)]);
@@ -297,7 +299,9 @@ struct GroupMap {
   Channels<T> channels(const float* stats, const NormParam& gain, const NormParam& bias) const {
     return {stats, gain_of<T>(gain), bias_of<T>(bias), size.groups, size.per_group()};
   }
-  GroupSums sums(const float* partial) const { return {partial, tile, size.samples, size.per_group()}; }
+  GroupSums sums(const float* partial) const {
+    return {partial, tile, size.samples, static_cast<int>(size.per_group())};
+  }
 
   void forward(const TypedGroupNorm& a) const {
     if (empty) return;

@@ -52,6 +52,11 @@ Tensor group_scratch(const Context& c, std::string_view op, const GroupNormSize&
                      std::string(op));
 }
 
+// Whether one kernel makes y and the middle: then y has the bits it has without one.
+bool takes_middle(const Context& c, const MiddleOut& m, std::initializer_list<const Tensor*> read) {
+  return m.down.cols() <= cuda::kRowOfEights && fits_middle_kernel(c, m, read);
+}
+
 double silu_flops(const GroupNormSpec& spec, double flops) { return spec.then == NormThen::silu ? flops : 0; }
 
 }  // namespace
@@ -201,7 +206,7 @@ void layer_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& stats, 
   check_param(kName, "gain", gain, x);
   check_param(kName, "bias", bias, x);
   check_middle(kName, middle, y);
-  if (!fits_middle_kernel(c, middle, {&y, &x, &gain, &bias})) {
+  if (!takes_middle(c, middle, {&y, &x, &gain, &bias})) {
     layer_norm_forward(c, y, stats, x, gain, bias, eps);
     return lowrank_middle(c, middle.s, y, middle.down);
   }
@@ -223,7 +228,7 @@ void rms_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& rstd, con
   check_float(kName, "rstd", rstd, {x.rows()});
   check_param(kName, "gain", gain, x);
   check_middle(kName, middle, y);
-  if (!fits_middle_kernel(c, middle, {&y, &x, &gain})) {
+  if (!takes_middle(c, middle, {&y, &x, &gain})) {
     rms_norm_forward(c, y, rstd, x, gain, eps);
     return lowrank_middle(c, middle.s, y, middle.down);
   }

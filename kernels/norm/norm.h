@@ -32,9 +32,10 @@ void rms_norm_backward(const Context& c, Tensor& dx, const Tensor& dy, const Ten
 void rms_norm_param_grad(const Context& c, Tensor& dgain, const Tensor& dy, const Tensor& x,
                          const Tensor& rstd);
 
-// The same forwards, and the middle S = y · downᵀ of the adapters that read y. On CUDA one kernel makes both,
-// if y is fp16 or bf16, R at most 64, C a multiple of 8 and all addresses multiples of 16 bytes; S is then
-// summed from y as it is stored. Otherwise this is the norm, then lowrank_middle.
+// The same forwards, y and statistics to the bit, and the middle S = y · downᵀ of the adapters that read y.
+// On CUDA one kernel makes all, if there are more than 8 rows of fp16 or bf16, R is at most 64, C a multiple
+// of 8, at most 8192, and all addresses but down's are multiples of 16 bytes; S is summed from y as it is
+// stored. Otherwise this is the norm, then lowrank_middle.
 void layer_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& stats, const Tensor& x,
                                     const Tensor& gain, const Tensor& bias, float eps, MiddleOut middle);
 void rms_norm_forward_with_middle(const Context& c, Tensor& y, Tensor& rstd, const Tensor& x,

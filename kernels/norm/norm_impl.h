@@ -169,6 +169,9 @@ constexpr std::int64_t group_norm_scratch(const GroupNormSize& s) {
   return 2 * (group_norm_blocks(s).partial() + s.samples * s.groups);
 }
 
+// The longest row that is summed in the order of row_stats.cuh, if it is of eights at aligned addresses.
+inline constexpr std::int64_t kRowOfEights = 8192;
+
 void norm_rows_forward(std::string_view op, CudaStream stream, const TypedRowNorm& a);
 void norm_rows_forward_with_middle(std::string_view op, CudaStream stream, const TypedRowNorm& a,
                                    const MiddleArgs& m);

@@ -1,6 +1,7 @@
 // CUDA side of the norms over rows with the middle of the adapters that read their result.
 #include "kernels/common/middle.cuh"
 #include "kernels/norm/norm_param.cuh"
+#include "kernels/norm/row_stats.cuh"
 
 namespace rankine::cuda {
 namespace {
@@ -53,22 +54,20 @@ struct TwoRows {
       }
     }
   }
-  // f(n, x) for every number there is of row n.
+  // f(n, eight) for every chunk there is of row n.
   template <class F>
-  __device__ __forceinline__ void each_number(const F& f) const {
+  __device__ __forceinline__ void each_chunk(const F& f) const {
     each([&](std::int64_t col, const uint4(&x)[2]) {
 #pragma unroll
       for (int n = 0; n < 2; ++n) {
-        if (!holds(col, n)) continue;
-        const Eight e = unpack8<T>(x[n]);
-#pragma unroll
-        for (int k = 0; k < 8; ++k) f(n, e.x[k]);
+        if (holds(col, n)) f(n, unpack8<T>(x[n]));
       }
     });
   }
 };
 
-// The block's sums of its 16 rows, in order; every lane gets those of its two.
+// The block's sums of its 16 rows, in the order of lanes_sum() over the 32 lanes that share a row: four of a
+// warp, then the warps. Every lane gets those of its two.
 __device__ __forceinline__ void sum_rows(float (&v)[2], float (*scratch)[kMiddleRows]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
 #pragma unroll
@@ -80,41 +79,45 @@ __device__ __forceinline__ void sum_rows(float (&v)[2], float (*scratch)[kMiddle
   __syncthreads();
 #pragma unroll
   for (int n = 0; n < 2; ++n) {
-    v[n] = 0;
-    for (int w = 0; w < kMiddleWarps; ++w) v[n] += scratch[w][lane / 4 + 8 * n];
+    float sums[kMiddleWarps];
+#pragma unroll
+    for (int w = 0; w < kMiddleWarps; ++w) sums[w] = scratch[w][lane / 4 + 8 * n];
+#pragma unroll
+    for (int width = kMiddleWarps / 2; width > 0; width /= 2) {
+#pragma unroll
+      for (int w = 0; w < width; ++w) sums[w] = sums[2 * w] + sums[2 * w + 1];
+    }
+    v[n] = sums[0];
   }
   __syncthreads();
 }
 
 struct TwoStats {
-  float rough[2], rest[2], rstd[2];  // the mean is rough + rest: see row_norm_cuda.cu
+  RowStats row[2];
 };
 template <class T, int kKeep>
 __device__ __forceinline__ TwoStats two_stats(const Forward<T>& a, const TwoRows<T, kKeep>& x) {
   __shared__ float scratch[kMiddleWarps][kMiddleRows];
-  const float inverse = 1.0F / static_cast<float>(a.cols);
-  TwoStats s{};
-  float square[2] = {};
+  float rough[2] = {0, 0}, rest[2] = {0, 0}, square[2] = {0, 0};
   if (a.centred) {
-    x.each_number([&](int n, float v) { s.rough[n] += v; });
-    sum_rows(s.rough, scratch);
-    for (float& v : s.rough) v *= inverse;
+    x.each_chunk([&](int n, const Eight& e) { rough[n] += chunk_sum(e); });
+    sum_rows(rough, scratch);
+#pragma unroll
+    for (float& r : rough) r = mean_of(r, a.cols);
   }
-  x.each_number([&](int n, float v) {
-    const float d = v - s.rough[n];
-    s.rest[n] += d;
-    square[n] = fmaf(d, d, square[n]);
+  x.each_chunk([&](int n, const Eight& e) {
+    const RowSums sums = chunk_sums(e, rough[n]);
+    rest[n] += sums.rest;
+    square[n] += sums.square;
   });
+  if (a.centred) sum_rows(rest, scratch);
   sum_rows(square, scratch);
-  if (a.centred) sum_rows(s.rest, scratch);
+  TwoStats s;
 #pragma unroll
   for (int n = 0; n < 2; ++n) {
-    s.rest[n] = a.centred ? s.rest[n] * inverse : 0.0F;
-    s.rstd[n] = 1.0F / sqrtf(fmaxf(0.0F, square[n] * inverse - s.rest[n] * s.rest[n]) + a.eps);
+    s.row[n] = stats_of(rough[n], {rest[n], square[n]}, a.cols, a.eps, a.centred);
     const std::int64_t row = x.lane.row + 8 * n;
-    if (x.lane.col != 0 || row >= a.rows) continue;
-    if (a.centred) a.stats[2 * row] = s.rough[n] + s.rest[n];
-    a.stats[a.centred ? 2 * row + 1 : row] = s.rstd[n];
+    if (x.lane.col == 0 && row < a.rows) store_stats(a.stats, row, s.row[n], a.centred);
   }
   return s;
 }
@@ -134,10 +137,7 @@ __global__ void __launch_bounds__(kThreads) norm_middle_kernel(Forward<T> a, Mid
         if (!x.holds(col, n)) continue;
         Eight e = unpack8<T>(from[n]);
 #pragma unroll
-        for (int k = 0; k < 8; ++k) {
-          const float xhat = ((e.x[k] - s.rough[n]) - s.rest[n]) * s.rstd[n];
-          e.x[k] = fmaf(xhat, gain.x[k], bias.x[k]);
-        }
+        for (int k = 0; k < 8; ++k) e.x[k] = fmaf(normalised(e.x[k], s.row[n]), gain.x[k], bias.x[k]);
         packed[n] = pack8<T>(e);
         store16(a.y + (x.lane.row + 8 * n) * a.cols + col, packed[n]);
       }

@@ -3,6 +3,7 @@
 #include "kernels/common/pointwise.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/norm/norm_param.cuh"
+#include "kernels/norm/row_stats.cuh"
 
 namespace rankine::cuda {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 // A row belongs to a warp, or to a block where it is long, and stays in registers: eights per thread at most.
 constexpr int kHeld = 4;
 constexpr std::int64_t kWarpCols = 8 * kHeld * kWarp, kBlockCols = 8 * kHeld * kThreads;
+static_assert(kBlockCols == kRowOfEights);
 
 template <int kTeam>
 __device__ __forceinline__ float team_sum(float x) {
@@ -35,36 +37,41 @@ struct Forward {
   float eps;
   bool centred;
 };
-struct RowStats {
-  float rough, rest, rstd;  // the mean is rough + rest
-};
-// The variance is taken about a first, rough mean, which also gives the error of that mean: with a mean far
-// larger than the deviation nothing is lost, because x - rough is exact. each(f) calls f(x) for this thread's
-// elements.
-template <int kTeam, class T, class Each>
-__device__ __forceinline__ RowStats row_stats(const Forward<T>& a, std::int64_t row, const Each& each) {
-  const float inverse = 1.0F / static_cast<float>(a.cols);
-  float rough = 0, rest = 0, square = 0;
-  if (a.centred) {
-    each([&](float x) { rough += x; });
-    rough = team_sum<kTeam>(rough) * inverse;
+// Sum over a row of what its chunks gave, parts[k] being that of chunk k * kTeam + thread: row_stats.cuh.
+template <int kTeam>
+__device__ __forceinline__ float row_sum(const float (&parts)[kHeld], int chunks) {
+  float sum = 0;
+  if constexpr (kTeam == kWarp) {
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) sum += parts[k];
+  } else {
+    __shared__ float all[kHeld * kTeam];
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) all[k * kTeam + threadIdx.x] = parts[k];
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x) % kWarp; i < chunks; i += kWarp) sum += all[i];
+    __syncthreads();
   }
-  each([&](float x) {
-    const float d = x - rough;
-    rest += d;
-    square = fmaf(d, d, square);
-  });
-  rest = a.centred ? team_sum<kTeam>(rest) * inverse : 0.0F;
-  const float variance = fmaxf(0.0F, team_sum<kTeam>(square) * inverse - rest * rest);
-  const float rstd = 1.0F / sqrtf(variance + a.eps);
-  if (threadIdx.x % kTeam == 0) {
-    if (a.centred) a.stats[2 * row] = rough + rest;
-    a.stats[a.centred ? 2 * row + 1 : row] = rstd;
-  }
-  return {rough, rest, rstd};
+  return lanes_sum(sum);
 }
-__device__ __forceinline__ float normalised(float x, const RowStats& s) {
-  return ((x - s.rough) - s.rest) * s.rstd;
+// x: this thread's chunks.
+template <int kTeam, class T>
+__device__ __forceinline__ RowStats row_stats(const Forward<T>& a, const Eight (&x)[kHeld]) {
+  const int begin = static_cast<int>(threadIdx.x) % kTeam, chunks = static_cast<int>(a.cols) / 8;
+  float parts[kHeld], squares[kHeld], rough = 0;
+  if (a.centred) {
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) parts[k] = begin + k * kTeam < chunks ? chunk_sum(x[k]) : 0.0F;
+    rough = mean_of(row_sum<kTeam>(parts, chunks), a.cols);
+  }
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k) {
+    const RowSums s = begin + k * kTeam < chunks ? chunk_sums(x[k], rough) : RowSums{0, 0};
+    parts[k] = s.rest;
+    squares[k] = s.square;
+  }
+  const float rest = a.centred ? row_sum<kTeam>(parts, chunks) : 0.0F;
+  return stats_of(rough, {rest, row_sum<kTeam>(squares, chunks)}, a.cols, a.eps, a.centred);
 }
 
 template <class T, int kTeam>
@@ -78,14 +85,8 @@ __global__ void __launch_bounds__(kThreads) norm_forward_kernel(Forward<T> a) {
   for (int k = 0; k < kHeld; ++k) {
     if (begin + k * 8 * kTeam < cols) x[k] = load8(from + begin + k * 8 * kTeam);
   }
-  const RowStats s = row_stats<kTeam>(a, row, [&](const auto& f) {
-#pragma unroll
-    for (int k = 0; k < kHeld; ++k) {
-      if (begin + k * 8 * kTeam >= cols) break;
-#pragma unroll
-      for (int e = 0; e < 8; ++e) f(x[k].x[e]);
-    }
-  });
+  const RowStats s = row_stats<kTeam>(a, x);
+  if (threadIdx.x % kTeam == 0) store_stats(a.stats, row, s, a.centred);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
     const int i = begin + k * 8 * kTeam;
@@ -102,9 +103,21 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) norm_forward_any_kernel(Forward<T> a) {
   const std::int64_t row = blockIdx.x;
   const T* from = a.x + row * a.cols;
-  const RowStats s = row_stats<kThreads>(a, row, [&](const auto& f) {
-    for (std::int64_t i = threadIdx.x; i < a.cols; i += kThreads) f(to_float(from[i]));
-  });
+  float rough = 0;
+  if (a.centred) {
+    for (std::int64_t i = threadIdx.x; i < a.cols; i += kThreads) rough += to_float(from[i]);
+    rough = mean_of(team_sum<kThreads>(rough), a.cols);
+  }
+  RowSums sums{0, 0};
+  for (std::int64_t i = threadIdx.x; i < a.cols; i += kThreads) {
+    const float d = to_float(from[i]) - rough;
+    sums.rest += d;
+    sums.square = fmaf(d, d, sums.square);
+  }
+  if (a.centred) sums.rest = team_sum<kThreads>(sums.rest);
+  sums.square = team_sum<kThreads>(sums.square);
+  const RowStats s = stats_of(rough, sums, a.cols, a.eps, a.centred);
+  if (threadIdx.x == 0) store_stats(a.stats, row, s, a.centred);
   for (std::int64_t i = threadIdx.x; i < a.cols; i += kThreads) {
     const float xhat = normalised(to_float(from[i]), s);
     a.y[row * a.cols + i] = from_float<T>(fmaf(xhat, a.gain.one(i), a.bias.one(i)));

@@ -1,7 +1,5 @@
 #include "kernels/reduce/reduce.h"
 
-#include <cmath>
-
 #include "engine/core/transfer.h"
 #include "kernels/reduce/reduce_impl.h"
 
@@ -16,67 +14,42 @@ struct Reducer {
 };
 
 // The blocks' partial results, in order.
-double join_parts(const Tensor& partial, std::int64_t count, cuda::Reduced what) {
+double join_parts(const Tensor& partial, std::int64_t count) {
   std::vector<double> parts(static_cast<std::size_t>(count));
   if (count > 0) download(std::as_writable_bytes(std::span(parts)), partial);
   double result = 0;
-  for (const double part : parts) {
-    if (what != cuda::Reduced::max_abs) {
-      result += part;
-    } else if (!(part <= result)) {
-      result = part;
-    }
-    if (std::isnan(result)) break;
-  }
+  for (const double part : parts) result += part;
   return result;
 }
 
-double reduce(const Context& c, std::string_view name, const Tensor& a, const Tensor* b, Reducer reducer) {
-  const DType type = check_activation(c, name, "x", a, a.shape());
-  if (b) check_of_type(name, "b", *b, a.shape(), type);
-  Reduction r{nullptr, nullptr, nullptr, a.numel()};
-  cuda::TypedReduction on_cuda{nullptr, nullptr, type, nullptr, a.numel()};
+double reduce(const Context& c, std::string_view name, const Tensor& x, Reducer reducer) {
+  const DType type = check_activation(c, name, "x", x, x.shape());
+  Reduction r{nullptr, nullptr, x.numel()};
+  cuda::TypedReduction on_cuda{nullptr, type, nullptr, x.numel()};
   // No fp64 tensors exist: two fp32 words hold one partial sum.
   const std::int64_t chunks = c.device().is_cuda() ? on_cuda.chunks() : r.chunks();
   Tensor partial = c.workspace({std::max<std::int64_t>(1, chunks), 2}, std::string(name));
-  Op op(c, name, {(b ? 2.0 : 1.0) * double(r.n), bytes(a) + (b ? bytes(*b) : 0)});
+  Op op(c, name, {double(r.n), bytes(x)});
   if (op.planned()) return 0;
   if constexpr (build::cuda) {
     if (c.device().is_cuda()) {
-      on_cuda.a = a.raw();
-      on_cuda.b = b ? b->raw() : nullptr;
+      on_cuda.x = x.raw();
       on_cuda.partial = static_cast<double*>(partial.raw());
       cuda::reduce(name, c.cuda_stream(), on_cuda, reducer.cuda);
-      return join_parts(partial, chunks, reducer.cuda);
+      return join_parts(partial, chunks);
     }
   }
-  r.a = a.data<float>();
-  r.b = b ? b->data<float>() : nullptr;
+  r.x = x.data<float>();
   r.partial = static_cast<double*>(partial.raw());
   return reducer.cpu(c.pool(), r);
 }
 
 }  // namespace
 
-double sum(const Context& c, const Tensor& x) {
-  return reduce(c, "sum", x, nullptr, {cpu::sum, cuda::Reduced::sum});
-}
+double sum(const Context& c, const Tensor& x) { return reduce(c, "sum", x, {cpu::sum, cuda::Reduced::sum}); }
 
 double sum_of_squares(const Context& c, const Tensor& x) {
-  return reduce(c, "sum_of_squares", x, nullptr, {cpu::sum_of_squares, cuda::Reduced::squares});
-}
-
-double dot(const Context& c, const Tensor& a, const Tensor& b) {
-  return reduce(c, "dot", a, &b, {cpu::dot, cuda::Reduced::dot});
-}
-
-double max_abs(const Context& c, const Tensor& x) {
-  return reduce(c, "max_abs", x, nullptr, {cpu::max_abs, cuda::Reduced::max_abs});
-}
-
-bool all_finite(const Context& c, const Tensor& x) {
-  const double largest = reduce(c, "all_finite", x, nullptr, {cpu::max_abs, cuda::Reduced::max_abs});
-  return !c.planning() && std::isfinite(largest);
+  return reduce(c, "sum_of_squares", x, {cpu::sum_of_squares, cuda::Reduced::squares});
 }
 
 void add_sum(const Context& c, Tensor& total, const Tensor& x) {

@@ -6,14 +6,10 @@
 
 namespace rankine {
 
-// x, a, b of any shape, fp32; on CUDA also fp16 or bf16, a and b alike. There eight neighbours are multiplied
-// and added in fp32 first. These return to the host, so a CUDA device is waited for; on a plan device they
-// return 0 (false).
+// x of any shape, fp32; on CUDA also fp16 or bf16. There eight neighbours are squared and added in fp32
+// first. These return to the host, so a CUDA device is waited for; on a plan device they return 0.
 double sum(const Context& c, const Tensor& x);
 double sum_of_squares(const Context& c, const Tensor& x);
-double dot(const Context& c, const Tensor& a, const Tensor& b);  // a and b of one shape
-double max_abs(const Context& c, const Tensor& x);               // NaN where any element is NaN
-bool all_finite(const Context& c, const Tensor& x);              // no element is NaN or infinite
 
 // total (1) += sum of x (any shape), both fp32, in double inside and rounded once: a loss, where it is. Meant
 // for a few numbers: on CUDA one block of threads adds them.

@@ -6,59 +6,36 @@
 namespace rankine::cuda {
 namespace {
 
-// NaN, whose bits are above infinity's, wins.
-__device__ __forceinline__ float larger(float a, float b) {
-  return __float_as_uint(a) >= __float_as_uint(b) ? a : b;
-}
-// A term that the host adds, of one or two numbers.
 template <Reduced kWhat>
-__device__ __forceinline__ float term(float a, float b) {
-  if constexpr (kWhat == Reduced::sum) return a;
-  if constexpr (kWhat == Reduced::squares) return a * a;
-  if constexpr (kWhat == Reduced::dot) return a * b;
-  return fabsf(a);
-}
-template <Reduced kWhat, class N>
-__device__ __forceinline__ N join_terms(N a, N b) {
-  if constexpr (kWhat == Reduced::max_abs) {
-    return larger(static_cast<float>(a), static_cast<float>(b));
-  } else {
-    return a + b;
-  }
+__device__ __forceinline__ float term(float x) {
+  return kWhat == Reduced::sum ? x : x * x;
 }
 
 template <class T, Reduced kWhat, int kWidth>
 __global__ void __launch_bounds__(kThreads)
-    reduce_kernel(double* partial, const T* a, const T* b, std::int64_t n, std::int64_t chunk) {
+    reduce_kernel(double* partial, const T* from, std::int64_t n, std::int64_t chunk) {
   __shared__ double shared[kThreads];
   const std::int64_t begin = blockIdx.x * chunk, end = min(n, begin + chunk);
   double total = 0;
   for (std::int64_t i = begin + kWidth * threadIdx.x; i < end; i += kWidth * kThreads) {
     if (kWidth == 8 && i + 8 > end) {  // the tail of the tensor
-      for (std::int64_t k = i; k < end; ++k)
-        total = join_terms<kWhat>(total, double(term<kWhat>(to_float(a[k]), b ? to_float(b[k]) : 0.0F)));
+      for (std::int64_t k = i; k < end; ++k) total += double(term<kWhat>(to_float(from[k])));
       break;
     }
-    auto x = load_as<kWidth>(a + i);
-    if constexpr (kWhat == Reduced::dot) {
-      const auto y = load_as<kWidth>(b + i);
+    auto x = load_as<kWidth>(from + i);
 #pragma unroll
-      for (int e = 0; e < kWidth; ++e) x.x[e] *= y.x[e];
-    } else {
-#pragma unroll
-      for (int e = 0; e < kWidth; ++e) x.x[e] = term<kWhat>(x.x[e], 0.0F);
-    }
+    for (int e = 0; e < kWidth; ++e) x.x[e] = term<kWhat>(x.x[e]);
 #pragma unroll
     for (int step = kWidth / 2; step > 0; step /= 2) {
-      for (int e = 0; e < step; ++e) x.x[e] = join_terms<kWhat>(x.x[e], x.x[e + step]);
+      for (int e = 0; e < step; ++e) x.x[e] += x.x[e + step];
     }
-    total = join_terms<kWhat>(total, double(x.x[0]));
+    total += double(x.x[0]);
   }
   const int thread = static_cast<int>(threadIdx.x);
   shared[thread] = total;
   for (int half = kThreads / 2; half > 0; half /= 2) {
     __syncthreads();
-    if (thread < half) shared[thread] = join_terms<kWhat>(shared[thread], shared[thread + half]);
+    if (thread < half) shared[thread] += shared[thread + half];
   }
   if (thread == 0) partial[blockIdx.x] = shared[0];
 }
@@ -80,14 +57,14 @@ __global__ void __launch_bounds__(kThreads) add_sum_kernel(float* total, const f
 template <Reduced kWhat>
 void reduce_as(std::string_view op, CudaStream stream, const TypedReduction& r) {
   with_float_type(op, r.type, [&]<class T>(T) {
-    const bool eights = aligned16({r.a, r.b});
+    const bool eights = aligned16({r.x});
     launch({.op = op,
             .grid = static_cast<unsigned>(r.chunks()),
             .block = kThreads,
             .stream = stream,
             .sizes = {r.n}},
            eights ? reduce_kernel<T, kWhat, 8> : reduce_kernel<T, kWhat, 1>, r.partial,
-           static_cast<const T*>(r.a), static_cast<const T*>(r.b), r.n, r.chunk());
+           static_cast<const T*>(r.x), r.n, r.chunk());
   });
 }
 
@@ -102,16 +79,8 @@ struct AddSum {
 
 void reduce(std::string_view op, CudaStream stream, const TypedReduction& r, Reduced what) {
   if (r.n == 0) return;
-  switch (what) {
-    case Reduced::sum:
-      return reduce_as<Reduced::sum>(op, stream, r);
-    case Reduced::squares:
-      return reduce_as<Reduced::squares>(op, stream, r);
-    case Reduced::dot:
-      return reduce_as<Reduced::dot>(op, stream, r);
-    case Reduced::max_abs:
-      return reduce_as<Reduced::max_abs>(op, stream, r);
-  }
+  if (what == Reduced::sum) return reduce_as<Reduced::sum>(op, stream, r);
+  reduce_as<Reduced::squares>(op, stream, r);
 }
 
 void add_sum(CudaStream stream, float* total, const float* x, std::int64_t n) {

@@ -9,8 +9,7 @@
 namespace rankine {
 
 struct Reduction {
-  const float* a;
-  const float* b;   // dot only
+  const float* x;
   double* partial;  // one number per chunk of kGrain elements
   std::int64_t n;
   constexpr std::int64_t chunks() const { return (n + kGrain - 1) / kGrain; }
@@ -25,17 +24,14 @@ struct RowSums {
 namespace cpu {
 double sum(ThreadPool& pool, const Reduction& r);
 double sum_of_squares(ThreadPool& pool, const Reduction& r);
-double dot(ThreadPool& pool, const Reduction& r);
-double max_abs(ThreadPool& pool, const Reduction& r);  // NaN, above infinity, wins
 void add_sum(float* total, const float* x, std::int64_t n);
 void add_column_sums(ThreadPool& pool, const RowSums& r);
 }  // namespace cpu
 
 namespace cuda {
-enum class Reduced : std::uint8_t { sum, squares, dot, max_abs };
+enum class Reduced : std::uint8_t { sum, squares };
 struct TypedReduction {
-  const void* a;
-  const void* b;  // dot only
+  const void* x;
   DType type;
   double* partial;  // one number per block: chunks()
   std::int64_t n;

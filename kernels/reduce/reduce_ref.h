@@ -1,7 +1,6 @@
 // The meaning of reduce.h, for any number type T.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -20,19 +19,10 @@ T add_sum(T total, const std::vector<T>& x) {
 }
 
 template <class T>
-T dot(const std::vector<T>& a, const std::vector<T>& b) {
+T sum_of_squares(const std::vector<T>& x) {
   T s = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) s += a[i] * b[i];
+  for (const T v : x) s += v * v;
   return s;
-}
-
-template <class T>
-T max_abs(const std::vector<T>& x) {
-  T most = 0;
-  for (const T v : x) {
-    if (!(std::abs(v) <= most)) most = std::abs(v);
-  }
-  return most;
 }
 
 template <class T>

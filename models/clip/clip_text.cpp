@@ -26,14 +26,14 @@ ClipText::Layer::Layer(const std::string& path, const ClipTextConfig& k)
       fc2(path + ".mlp.fc2", k.mlp, k.width) {}
 
 Tensor ClipText::Layer::forward(const Context& c, const Tensor& x) {
-  Tensor n = norm1.forward(c, x);
+  LinearInput n = norm1.forward(c, x, qkv.wants(c));
   const std::vector<Tensor> p = qkv.forward(c, n);
   n = attention.forward(c, p[0], p[1], p[2]);
   Tensor h = out.forward(c, n);
   add(c, h, h, x);
-  n = norm2.forward(c, h);
+  n = norm2.forward(c, h, fc1.wants(c));
   n = fc1.forward(c, n);
-  n = gelu.forward(c, n);
+  n = gelu.forward(c, n.x);
   Tensor y = fc2.forward(c, n);
   add(c, y, y, h);
   return y;

@@ -95,7 +95,7 @@ Tensor SelfAttention::join(const Context& c, const Qkv& d) const {
   return dqkv;
 }
 
-SelfAttention::Qkv SelfAttention::project(const Context& c, const Tensor& x) {
+SelfAttention::Qkv SelfAttention::project(const Context& c, const LinearInput& x) {
   const std::vector<Tensor> p = qkv_.forward(c, x);
   return fused_ ? split(c, p[0]) : Qkv{p[0], p[1], p[2]};
 }
@@ -127,7 +127,7 @@ void SelfAttention::rotate_backward(const Context& c, Qkv& d) {
   if (q_norm_) d.q = q_norm_->backward(c, d.q);
 }
 
-Tensor SelfAttention::forward(const Context& c, const Tensor& x, const DecoderSides& sides) {
+Tensor SelfAttention::forward(const Context& c, const LinearInput& x, const DecoderSides& sides) {
   Tensor mixed;
   {
     Qkv p = project(c, x);
@@ -162,9 +162,11 @@ void SwigluMlp::visit(ModelVisitor& v) {
   down_.visit(v);
 }
 
-Tensor SwigluMlp::forward(const Context& c, const Tensor& x) {
+Tensor SwigluMlp::forward(const Context& c, const LinearInput& x) {
   const std::vector<Tensor> p = gate_up_.forward(c, x);
-  const Tensor h = fused_ ? fused_swiglu_.forward(c, p[0]) : swiglu_.forward(c, p[0], p[1]);
+  const MiddleRequest wanted = down_.wants(c);
+  const LinearInput h =
+      fused_ ? fused_swiglu_.forward(c, p[0], wanted) : swiglu_.forward(c, p[0], p[1], wanted);
   return down_.forward(c, h);
 }
 
@@ -190,10 +192,10 @@ class PreNormBlock final : public DecoderBlock {
         mlp_(k, names, layer) {}
 
   Tensor forward(const Context& c, const Tensor& x, const DecoderSides& sides) override {
-    Tensor n = norm1_.forward(c, x);
+    LinearInput n = norm1_.forward(c, x, attention_.wants(c));
     Tensor h = attention_.forward(c, n, sides);
     add(c, h, h, x);
-    n = norm2_.forward(c, h);
+    n = norm2_.forward(c, h, mlp_.wants(c));
     Tensor y = mlp_.forward(c, n);
     add(c, y, y, h);
     return y;
@@ -237,14 +239,14 @@ class AlphaResidualBlock final : public DecoderBlock {
         down_(names.layer(layer, names.down), k.mlp, k.width, k.mlp_bias) {}
 
   Tensor forward(const Context& c, const Tensor& x, const DecoderSides& sides) override {
-    const Tensor n = norm1_.forward(c, x);
+    const LinearInput n = norm1_.forward(c, x, attention_.wants(c));
     Tensor h = attention_.forward(c, n, sides);
-    add_scaled(c, h, n, alpha_);
-    const Tensor m = norm2_.forward(c, h);
+    add_scaled(c, h, n.x, alpha_);
+    const LinearInput m = norm2_.forward(c, h, up_.wants(c));
     Tensor u = up_.forward(c, m);
     u = gelu_.forward(c, u);
     Tensor y = down_.forward(c, u);
-    add_scaled(c, y, m, alpha_);
+    add_scaled(c, y, m.x, alpha_);
     return y;
   }
 

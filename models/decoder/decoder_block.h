@@ -29,7 +29,8 @@ struct DecoderSides {
 class SelfAttention {
  public:
   SelfAttention(const DecoderConfig& config, const DecoderNames& names, int layer);
-  Tensor forward(const Context& c, const Tensor& x, const DecoderSides& sides);
+  MiddleRequest wants(const Context& c) { return qkv_.wants(c); }
+  Tensor forward(const Context& c, const LinearInput& x, const DecoderSides& sides);
   Tensor backward(const Context& c, const Tensor& dy);
   void visit(ModelVisitor& v);
 
@@ -37,7 +38,7 @@ class SelfAttention {
   struct Qkv {
     Tensor q, k, v;
   };
-  Qkv project(const Context& c, const Tensor& x);
+  Qkv project(const Context& c, const LinearInput& x);
   Tensor project_backward(const Context& c, const Qkv& d);
   Qkv split(const Context& c, const Tensor& qkv) const;
   Tensor join(const Context& c, const Qkv& d) const;
@@ -58,7 +59,8 @@ class SelfAttention {
 class SwigluMlp {
  public:
   SwigluMlp(const DecoderConfig& config, const DecoderNames& names, int layer);
-  Tensor forward(const Context& c, const Tensor& x);
+  MiddleRequest wants(const Context& c) { return gate_up_.wants(c); }
+  Tensor forward(const Context& c, const LinearInput& x);
   Tensor backward(const Context& c, const Tensor& dy);
   void visit(ModelVisitor& v);
 

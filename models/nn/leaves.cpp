@@ -37,12 +37,17 @@ Tensor GeluLayer::backward(const Context& c, const Tensor& dy) {
   return dx;
 }
 
-Tensor Geglu::forward(const Context& c, const Tensor& x) {
+LinearInput Geglu::forward(const Context& c, const Tensor& x, const MiddleRequest& wanted) {
   Tensor y = c.empty(x.shape().with_dim(-1, x.cols() / 2), "geglu");
-  geglu_forward(c, y, x);
+  LinearInput written(c, y, wanted);
+  if (written.middle.defined()) {
+    geglu_forward_with_middle(c, y, x, {written.middle, wanted.down});
+  } else {
+    geglu_forward(c, y, x);
+  }
   save(c, this, "geglu", Saved{x});
   derive(c, y, {x}, [](const Context& k, Tensor& out, const From& from) { geglu_forward(k, out, from[0]); });
-  return y;
+  return written;
 }
 
 Tensor Geglu::backward(const Context& c, const Tensor& dy) {
@@ -52,13 +57,19 @@ Tensor Geglu::backward(const Context& c, const Tensor& dy) {
   return dx;
 }
 
-Tensor Swiglu::forward(const Context& c, const Tensor& gate, const Tensor& up) {
+LinearInput Swiglu::forward(const Context& c, const Tensor& gate, const Tensor& up,
+                            const MiddleRequest& wanted) {
   Tensor y = c.like(gate, "swiglu");
-  swiglu_forward(c, y, gate, up);
+  LinearInput written(c, y, wanted);
+  if (written.middle.defined()) {
+    swiglu_forward_with_middle(c, y, gate, up, {written.middle, wanted.down});
+  } else {
+    swiglu_forward(c, y, gate, up);
+  }
   save(c, this, "swiglu", Saved{gate, up});
   derive(c, y, {gate, up},
          [](const Context& k, Tensor& out, const From& from) { swiglu_forward(k, out, from[0], from[1]); });
-  return y;
+  return written;
 }
 
 Swiglu::Grads Swiglu::backward(const Context& c, const Tensor& dy) {
@@ -68,12 +79,17 @@ Swiglu::Grads Swiglu::backward(const Context& c, const Tensor& dy) {
   return g;
 }
 
-Tensor FusedSwiglu::forward(const Context& c, const Tensor& x) {
+LinearInput FusedSwiglu::forward(const Context& c, const Tensor& x, const MiddleRequest& wanted) {
   Tensor y = c.empty(x.shape().with_dim(-1, x.cols() / 2), "swiglu");
-  swiglu_forward(c, y, x);
+  LinearInput written(c, y, wanted);
+  if (written.middle.defined()) {
+    swiglu_forward_with_middle(c, y, x, {written.middle, wanted.down});
+  } else {
+    swiglu_forward(c, y, x);
+  }
   save(c, this, "swiglu", Saved{x});
   derive(c, y, {x}, [](const Context& k, Tensor& out, const From& from) { swiglu_forward(k, out, from[0]); });
-  return y;
+  return written;
 }
 
 Tensor FusedSwiglu::backward(const Context& c, const Tensor& dy) {

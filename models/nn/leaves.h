@@ -1,9 +1,11 @@
 // Leaves without weights: activations and the attention product. Each saves only what its backward reads.
+// Gated activations can leave the middle of a linear's adapters behind.
 #pragma once
 
 #include "engine/tape/tape.h"
 #include "kernels/activation/activation.h"
 #include "kernels/attention/attention.h"
+#include "models/nn/middle.h"
 
 namespace rankine {
 
@@ -30,7 +32,7 @@ struct GeluLayer {
 
 // (..., 2F) -> (..., F)
 struct Geglu {
-  Tensor forward(const Context& c, const Tensor& x);
+  LinearInput forward(const Context& c, const Tensor& x, const MiddleRequest& wanted = {});
   Tensor backward(const Context& c, const Tensor& dy);
 
  private:
@@ -41,7 +43,8 @@ struct Geglu {
 
 // silu(gate) * up, of two tensors (..., F) or of one (..., 2F) = [gate | up]  (Shazeer 2020).
 struct Swiglu {
-  Tensor forward(const Context& c, const Tensor& gate, const Tensor& up);
+  LinearInput forward(const Context& c, const Tensor& gate, const Tensor& up,
+                      const MiddleRequest& wanted = {});
   struct Grads {
     Tensor dgate, dup;
   };
@@ -53,7 +56,7 @@ struct Swiglu {
   };
 };
 struct FusedSwiglu {
-  Tensor forward(const Context& c, const Tensor& x);
+  LinearInput forward(const Context& c, const Tensor& x, const MiddleRequest& wanted = {});
   Tensor backward(const Context& c, const Tensor& dy);
 
  private:

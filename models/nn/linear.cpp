@@ -75,18 +75,40 @@ void SharedLinear::scale_rows(const Context& c, Tensor& y, int output, const Dor
   if (outputs_[output].bias) add_per_sample(c, rows, biases_[output].value().reshape({1, features}));
 }
 
-std::vector<Tensor> SharedLinear::forward(const Context& c, const Tensor& x) {
+MiddleRequest SharedLinear::wants(const Context& c) {
+  const std::vector<LoraSet*> sets = active_sets(c);
+  if (sets.empty() || sets.front()->input_dropout(c).p > 0) return {};
+  return {sets.front(), sets.front()->down().working};
+}
+
+// S of each set, dropout applied: what came with x, or made here.
+std::vector<Tensor> SharedLinear::middles(const Context& c, const LinearInput& in,
+                                          const std::vector<LoraSet*>& sets) {
+  std::vector<Tensor> all;
+  bool taken = !in.middle.defined();
+  for (LoraSet* set : sets) {
+    Tensor s;
+    if (in.middle.defined() && in.adapters == set) {
+      s = in.middle;
+      taken = true;
+    } else {
+      s = c.empty(in.x.shape().with_dim(-1, set->total_rank()), "lora middle");
+      lowrank_middle(c, s, in.x, set->down().working, set->input_dropout(c));
+    }
+    lowrank_drop_middle(c, s, set->middle_dropout(c));
+    all.push_back(s);
+  }
+  if (!taken) throw std::logic_error("linear: x came with the middle of adapters that do not read it");
+  return all;
+}
+
+std::vector<Tensor> SharedLinear::forward(const Context& c, const LinearInput& in) {
+  const Tensor& x = in.x;
   const std::vector<LoraSet*> sets = active_sets(c);
   const std::vector<Tensor> none(outputs_.size());
-  Saved saved{x, {}, none, none, none};
+  Saved saved{x, middles(c, in, sets), none, none, none};
   std::vector<Tensor> initial_middles;
-  for (LoraSet* set : sets) {
-    Tensor s = c.empty(x.shape().with_dim(-1, set->total_rank()), "lora middle");
-    lowrank_middle(c, s, x, set->down().working, set->input_dropout(c));
-    lowrank_drop_middle(c, s, set->middle_dropout(c));
-    saved.middles.push_back(s);
-    initial_middles.push_back(set->pissa() ? set->initial_middle(c, x) : Tensor());
-  }
+  for (LoraSet* set : sets) initial_middles.push_back(set->pissa() ? set->initial_middle(c, x) : Tensor());
   std::vector<Tensor> ys;
   for (int i = 0; i < outputs(); ++i) {
     std::vector<LowRankTerm> terms;

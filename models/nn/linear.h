@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/nn/adapter.h"
+#include "models/nn/middle.h"
 #include "models/nn/weight.h"
 
 namespace rankine {
@@ -22,7 +23,10 @@ class SharedLinear {
   // x (..., in) -> y_i (..., features_i). `layout` says how files store the matrices.
   SharedLinear(std::int64_t in, std::vector<LinearOutput> outputs, FileLayout layout = FileLayout::same);
 
-  std::vector<Tensor> forward(const Context& c, const Tensor& x);
+  // What the leaf that writes x may leave behind for forward: the middle of the first active adapter set,
+  // unless that set drops elements of x.
+  MiddleRequest wants(const Context& c);
+  std::vector<Tensor> forward(const Context& c, const LinearInput& in);
   // Returns dx. One dy per output, in order.
   Tensor backward(const Context& c, const std::vector<Tensor>& dys);
   // Adds the input gradient to *dx, or computes none when dx is null (an input nobody trains).
@@ -58,6 +62,8 @@ class SharedLinear {
                       Tensor& dx, Write write);
   void weight_gradients(const Context& c, const std::vector<Tensor>& dys, const Tensor& x);
   std::vector<LoraSet*> active_sets(const Context& c);
+  static std::vector<Tensor> middles(const Context& c, const LinearInput& in,
+                                     const std::vector<LoraSet*>& sets);
   Dora dora_of(const std::vector<LoraSet*>& sets, int output) const;
   void scale_rows(const Context& c, Tensor& y, int output, const Dora& dora, Saved& saved);
   Tensor dora_backward(const Context& c, const Tensor& dy, int output, const Saved& saved);
@@ -75,7 +81,8 @@ class Linear {
   Linear(std::string path, std::int64_t in, std::int64_t out, bool bias = true,
          FileLayout layout = FileLayout::same)
       : shared_(in, {{std::move(path), out, bias}}, layout) {}
-  Tensor forward(const Context& c, const Tensor& x) { return shared_.forward(c, x)[0]; }
+  MiddleRequest wants(const Context& c) { return shared_.wants(c); }
+  Tensor forward(const Context& c, const LinearInput& in) { return shared_.forward(c, in)[0]; }
   Tensor backward(const Context& c, const Tensor& dy) { return shared_.backward(c, {dy}); }
   void backward_into(const Context& c, const Tensor& dy, Tensor* dx) { shared_.backward_into(c, {dy}, dx); }
   SharedLinear& shared() { return shared_; }

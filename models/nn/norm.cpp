@@ -15,16 +15,22 @@ void LayerNorm::visit(ModelVisitor& v) {
   v.weight(bias_);
 }
 
-Tensor LayerNorm::forward(const Context& c, const Tensor& x) {
+LinearInput LayerNorm::forward(const Context& c, const Tensor& x, const MiddleRequest& wanted) {
   Tensor y = c.like(x, path_);
   Tensor stats = c.empty({x.rows(), 2}, "layer norm statistics", DType::f32);
-  layer_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), eps_);
+  LinearInput written(c, y, wanted);
+  if (written.middle.defined()) {
+    layer_norm_forward_with_middle(c, y, stats, x, gain_.value(), bias_.value(), eps_,
+                                   {written.middle, wanted.down});
+  } else {
+    layer_norm_forward(c, y, stats, x, gain_.value(), bias_.value(), eps_);
+  }
   save(c, this, path_, Saved{x, stats});
   derive(c, y, {x}, [this](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
     Tensor again = k.empty({from[0].rows(), 2}, "layer norm statistics", DType::f32);
     layer_norm_forward(k, out, again, from[0], gain_.value(), bias_.value(), eps_);
   });
-  return y;
+  return written;
 }
 
 Tensor LayerNorm::backward(const Context& c, const Tensor& dy) {
@@ -43,17 +49,23 @@ RmsNorm::RmsNorm(std::string path, std::int64_t channels, float eps)
 
 void RmsNorm::visit(ModelVisitor& v) { v.weight(gain_); }
 
-Tensor RmsNorm::forward(const Context& c, const Tensor& x) {
+LinearInput RmsNorm::forward(const Context& c, const Tensor& x, const MiddleRequest& wanted) {
   const Tensor rows = x.reshape(rows_of(x));
   Tensor y = c.like(rows, path_);
   Tensor rstd = c.empty({rows.dim(0)}, "rms norm statistics", DType::f32);
-  rms_norm_forward(c, y, rstd, rows, gain_.value(), eps_);
+  LinearInput written(c, y.reshape(x.shape()), wanted);
+  if (written.middle.defined()) {
+    Tensor middle = written.middle.reshape({rows.dim(0), written.middle.cols()});
+    rms_norm_forward_with_middle(c, y, rstd, rows, gain_.value(), eps_, {middle, wanted.down});
+  } else {
+    rms_norm_forward(c, y, rstd, rows, gain_.value(), eps_);
+  }
   save(c, this, path_, Saved{rows, rstd});
   derive(c, y, {rows}, [this](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
     Tensor again = k.empty({from[0].dim(0)}, "rms norm statistics", DType::f32);
     rms_norm_forward(k, out, again, from[0], gain_.value(), eps_);
   });
-  return y.reshape(x.shape());
+  return written;
 }
 
 Tensor RmsNorm::backward(const Context& c, const Tensor& dy) {

@@ -1,7 +1,9 @@
-// Normalisation layers. All keep their input and the statistics of its rows or groups.
+// Normalisation layers. All keep their input and the statistics of its rows or groups. Those over rows can
+// leave the middle of a linear's adapters behind.
 #pragma once
 
 #include "kernels/norm/norm.h"
+#include "models/nn/middle.h"
 #include "models/nn/weight.h"
 
 namespace rankine {
@@ -9,7 +11,8 @@ namespace rankine {
 class LayerNorm {
  public:
   LayerNorm(std::string path, std::int64_t channels, float eps = 1e-5F);
-  Tensor forward(const Context& c, const Tensor& x);
+  LinearInput forward(const Context& c, const Tensor& x, const MiddleRequest& wanted);
+  Tensor forward(const Context& c, const Tensor& x) { return forward(c, x, {}).x; }
   Tensor backward(const Context& c, const Tensor& dy);
   void visit(ModelVisitor& v);
 
@@ -27,7 +30,8 @@ class LayerNorm {
 class RmsNorm {
  public:
   RmsNorm(std::string path, std::int64_t channels, float eps);
-  Tensor forward(const Context& c, const Tensor& x);
+  LinearInput forward(const Context& c, const Tensor& x, const MiddleRequest& wanted);
+  Tensor forward(const Context& c, const Tensor& x) { return forward(c, x, {}).x; }
   Tensor backward(const Context& c, const Tensor& dy);
   void visit(ModelVisitor& v);
 

@@ -37,22 +37,22 @@ void TransformerBlock::visit(ModelVisitor& v) {
 }
 
 Tensor TransformerBlock::forward(const Context& c, const Tensor& x, const Tensor& context) {
-  Tensor n = norm1_.forward(c, x);
+  LinearInput n = norm1_.forward(c, x, self_qkv_.wants(c));
   const std::vector<Tensor> qkv = self_qkv_.forward(c, n);
   n = self_attention_.forward(c, qkv[0], qkv[1], qkv[2]);
   Tensor h = self_out_.forward(c, n);
   add(c, h, h, x);
 
-  n = norm2_.forward(c, h);
+  n = norm2_.forward(c, h, cross_q_.wants(c));
   const Tensor q = cross_q_.forward(c, n);
   const std::vector<Tensor> kv = cross_kv_.forward(c, context);
   n = cross_attention_.forward(c, q, kv[0], kv[1]);
   Tensor h2 = cross_out_.forward(c, n);
   add(c, h2, h2, h);
 
-  n = norm3_.forward(c, h2);
+  n = norm3_.forward(c, h2, ff_in_.wants(c));
   n = ff_in_.forward(c, n);
-  n = geglu_.forward(c, n);
+  n = geglu_.forward(c, n.x, ff_out_.wants(c));
   Tensor y = ff_out_.forward(c, n);
   add(c, y, y, h2);
   return y;

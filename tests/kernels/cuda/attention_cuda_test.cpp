@@ -127,8 +127,10 @@ TEST_P(AttentionCuda, OneKeyIsItsValue) {
 }
 
 TEST_P(AttentionCuda, CausalWithAPastAndSharedKeys) {
-  for (const Case& p : {Case{1, 33, 33, 16, 4, 2, true}, Case{2, 20, 37, 40, 4, 1, true},
-                        Case{1, 66, 66, 80, 4, 2, true, 0.3F}, Case{1, 12, 90, 128, 4, 1, true},
+  for (const Case& p : {Case{1, 33, 33, 16, 4, 2, true}, Case{2, 20, 37, 40, 4, 1, true}})
+    expect_agreement(p);
+  if (!takes_large()) return;
+  for (const Case& p : {Case{1, 66, 66, 80, 4, 2, true, 0.3F}, Case{1, 12, 90, 128, 4, 1, true},
                         Case{1, 20, 60, 256, 2, 1, true}})
     expect_agreement(p);
 }
@@ -142,6 +144,7 @@ TEST_P(AttentionCuda, PlainKernelTakesTheOtherHeadSizes) {
 // Few keys under many rows: their sums are taken over several runs of rows.
 TEST_P(AttentionCuda, RunsOfRowsAddUp) {
   for (const Case& p : {Case{1, 530, 21, 8, 1, 1}, Case{1, 520, 521, 8, 2, 1, true}}) {
+    if (p.keys > 500 && !takes_large()) continue;
     EXPECT_EQ(p.size().backward_runs(), 2);
     expect_agreement(p);
   }
@@ -182,6 +185,7 @@ TEST_P(AttentionCuda, FewQueriesAgree) {
   for (const Case& p :
        {Case{1, 1, 64, 128, 2, 2, true}, Case{2, 1, 300, 40, 6, 2, true}, Case{1, 3, 530, 64, 8, 2, true},
         Case{1, 8, 70, 8, 3, 1, false, -0.4F}, Case{1, 2, 260, 160, 1, 1}, Case{1, 1, 90, 256, 1, 1}}) {
+    if (p.keys > 500 && !takes_large()) continue;
     SCOPED_TRACE(::testing::PrintToString(p));
     ASSERT_TRUE(AttentionFew::takes(p.size()));
     GpuPass r = pass(p);
@@ -237,7 +241,9 @@ TEST_P(AttentionCuda, RangesAgree) {
   check(prefix, [](std::int64_t n, std::int64_t i) {
     return KeyRange{0, std::max<std::int64_t>(9 + n, i + 1)};
   });
-  for (const Case& p : {random, causal, few, plain}) check(p, scattered(p));
+  for (const Case& p : {random, plain}) check(p, scattered(p));
+  if (!takes_large()) return;
+  for (const Case& p : {causal, few}) check(p, scattered(p));
 }
 
 // Samples in one row of tokens, and each alone: the numbers of one are those of the other.
@@ -339,6 +345,7 @@ TEST_P(AttentionCuda, KeepsNaN) {
 TEST_P(AttentionCuda, SecondRunHasTheSameBytes) {
   for (const Case& p :
        {Case{1, 70, 70, 40, 4, 2, true}, Case{2, 2, 300, 16, 4, 2, true}, Case{1, 9, 40, 5, 2, 1}}) {
+    if (p.keys > 50 && !takes_large()) continue;
     const Ranges range = ranges_of(p, scattered(p));
     GpuPass a = pass(p), b = pass(p);
     for (GpuPass* r : {&a, &b}) {

@@ -16,30 +16,12 @@ TEST_P(ReduceCuda, SumsMatchTheReference) {
   for (const std::int64_t n : {1, 3, 8, 40, 257, 1031, 9001}) {  // the last: more than one block
     for (const bool aligned : {true, false}) {
       SCOPED_TRACE(join(n, " ", aligned));
-      const Tensor buffer = random({n + 1}, 1), other = random({n + 1}, 2);
-      const Tensor a = buffer.flat(aligned ? 0 : 1, {n}), b = other.flat(0, {n});
-      const Doubles da = from_device(a), db = from_device(b);
+      const Tensor buffer = random({n + 1}, 1), x = buffer.flat(aligned ? 0 : 1, {n});
+      const Doubles values = from_device(x);
       const double unit = 0x1p-22 * double(n);
-      EXPECT_NEAR(sum(c(), a), ref::sum(da), unit);
-      EXPECT_NEAR(sum_of_squares(c(), a), ref::dot(da, da), unit);
-      EXPECT_NEAR(rankine::dot(c(), a, b), ref::dot(da, db), unit);
-      EXPECT_EQ(max_abs(c(), a), ref::max_abs(da));
-      EXPECT_TRUE(all_finite(c(), a));
-      EXPECT_EQ(sum(c(), a), sum(c(), a));
-    }
-  }
-}
-
-TEST_P(ReduceCuda, NotFiniteIsFoundAnywhere) {
-  for (const std::int64_t n : {1, 17, 300}) {
-    for (const std::int64_t at : {std::int64_t{0}, n / 2, n - 1}) {
-      for (const float bad : {INFINITY, -INFINITY, NAN, -NAN}) {
-        Doubles x(n, 0.5);
-        x[at] = bad;
-        const Tensor t = to_device({n}, x);
-        EXPECT_FALSE(all_finite(c(), t)) << bad << " at " << at << " of " << n;
-        EXPECT_EQ(std::isnan(max_abs(c(), t)), std::isnan(bad));
-      }
+      EXPECT_NEAR(sum(c(), x), ref::sum(values), unit);
+      EXPECT_NEAR(sum_of_squares(c(), x), ref::sum_of_squares(values), unit);
+      EXPECT_EQ(sum(c(), x), sum(c(), x));
     }
   }
 }
@@ -81,8 +63,7 @@ TEST_P(ReduceCuda, PlanForecastsTheMemory) {
 TEST_P(ReduceCuda, NothingSumsToZero) {
   const Tensor none = c().empty({0, 4}, "none", type());
   EXPECT_EQ(sum(c(), none), 0);
-  EXPECT_EQ(max_abs(c(), none), 0);
-  EXPECT_TRUE(all_finite(c(), none));
+  EXPECT_EQ(sum_of_squares(c(), none), 0);
   Tensor db = to_device({4}, {1, 2, 3, 4}, DType::f32);
   add_column_sums(c(), db, none);
   EXPECT_EQ(from_device(db), (Doubles{1, 2, 3, 4}));
@@ -92,9 +73,8 @@ TEST_P(ReduceCuda, NothingSumsToZero) {
 }
 
 TEST_P(ReduceCuda, WrongTensorsAreNamed) {
-  Tensor x = garbage({2, 3}), other = garbage({3}), ids = c().empty({3}, "ids", DType::i32);
+  Tensor x = garbage({2, 3}), ids = c().empty({3}, "ids", DType::i32);
   expect_shape_error("sum", [&] { sum(c(), ids); });
-  expect_shape_error("dot", [&] { rankine::dot(c(), x, other); });
   expect_shape_error("add_column_sums", [&] { add_column_sums(c(), x, x); });
   Tensor total = garbage({1}, DType::f32);
   expect_shape_error("add_sum", [&] { add_sum(c(), total, ids); });
