@@ -19,11 +19,14 @@ void run_share(const WinogradArgs& a, const WinogradChunk& chunk, const Share& s
   const WinogradSizes& s = a.sizes;
   const float* m = scratch + kWinogradPlanes * s.filter_plane();
   const Span64 tiles{chunk.tiles.begin + share.tiles.begin, chunk.tiles.begin + share.tiles.end};
-  for (std::int64_t n = share.cols.begin; n < share.cols.end; n += s.kColumns) {
-    const Span64 cols{n, std::min(share.cols.end, n + s.kColumns)};
-    for (std::int64_t block = 0; block < s.k_blocks(); ++block) {
-      winograd_filter(a, scratch, block, cols);
-      winograd_multiply(a, chunk, block, share.tiles, cols, scratch);
+  const std::int64_t columns = winograd_columns(a), parts = a.adjoint ? s.parts() : 1;
+  for (std::int64_t n = share.cols.begin; n < share.cols.end; n += columns) {
+    const Span64 cols{n, std::min(share.cols.end, n + columns)};
+    for (std::int64_t i = 0; i < s.k_blocks() * parts; ++i) {
+      const Span64 block = winograd_k_block(s, i / parts), ks = part(block.size(), i % parts, parts, 1);
+      const WinogradStep step{i / parts, {block.begin + ks.begin, block.begin + ks.end}};
+      winograd_filter(a, scratch, step.ks, cols);
+      winograd_multiply(a, chunk, step, share.tiles, cols, scratch);
     }
     winograd_output(a, m, tiles, cols);
   }
@@ -35,7 +38,7 @@ bool winograd_pays(const WinogradSizes& s) {
   if (s.from < 16 || s.to < 16 || s.fitting() < s.kTileUnit) return false;
   // Multiply-adds per filter, with the transform of the filter as so many more.
   const std::int64_t pixels = s.images * s.out_height * s.out_width;
-  return 16 * s.tiles() + 300 < 9 * pixels;
+  return 16 * s.tiles() + 60 < 9 * pixels;
 }
 
 void winograd(ThreadPool& pool, const WinogradArgs& a) {

@@ -28,7 +28,7 @@ inline constexpr int kWinogradPlanes = 16;
 struct WinogradSizes {
   std::int64_t images, height, width, from, out_height, out_width, to, pad;
 
-  static constexpr std::int64_t kColumns = 32;        // output channels multiplied at a time
+  static constexpr std::int64_t kColumns = 32;        // output channels multiplied at a time, at least
   static constexpr std::int64_t kMaxChunk = 256;      // tiles transformed at a time,
   static constexpr std::int64_t kMaxInput = 4 << 20;  // and the floats that they may take
   static constexpr std::int64_t kTileUnit = 32;       // tiles side by side, at most
@@ -48,7 +48,13 @@ struct WinogradSizes {
   std::int64_t input_plane() const { return k_blocks() * input_block() + 16; }
   // Of products: a line of channels per tile, or a line of tiles per channel.
   std::int64_t tiles_pitch() const { return chunk_room() + 16; }
-  std::int64_t product_plane() const { return tiles_pitch() * kColumns + 16; }
+  std::int64_t product_plane() const { return std::max(tiles_pitch() * kColumns, chunk() * wide()) + 16; }
+  // Output channels that the adjoint multiplies at a time: with few tiles many, so that filters are read in
+  // long runs; and the parts into which it then cuts a block of channels, to keep U in the cache.
+  std::int64_t wide() const { return chunk() <= 16 ? 320 : chunk() <= 64 ? 128 : kColumns; }
+  std::int64_t parts() const {
+    return (kBlockDepth * wide() + kBlockK * kColumns - 1) / (kBlockK * kColumns);
+  }
   static constexpr std::int64_t filter_plane() { return kColumns * kStripPitch + 16; }
 
   // Floats of scratch: the transformed inputs, then per thread filters and products.

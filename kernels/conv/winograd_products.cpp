@@ -41,20 +41,22 @@ void multiply_plane(const Plane& p) {
 
 }  // namespace
 
-void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, std::int64_t block,
+void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, const cpu::WinogradStep& step,
                    cpu::Span64 tiles, cpu::Span64 cols, float* scratch) {
   const WinogradSizes& s = a.sizes;
-  const std::int64_t k = cpu::winograd_k_block(s, block).size();
-  const float* v = chunk.v + block * s.input_block() + tiles.begin * (a.adjoint ? kStripPitch : k);
+  const std::int64_t k = step.ks.size(), within = step.ks.begin - cpu::winograd_k_block(s, step.block).begin;
+  const float* v = chunk.v + step.block * s.input_block();
+  v += a.adjoint ? tiles.begin * kStripPitch + within : tiles.begin * k;
   float* m = scratch + cpu::kWinogradPlanes * WinogradSizes::filter_plane();
+  const bool sum = step.ks.begin > 0;
   for (int plane = 0; plane < cpu::kWinogradPlanes; ++plane) {
     const float* u = scratch + plane * WinogradSizes::filter_plane();
     const float* vp = v + plane * s.input_plane();
     float* mp = m + plane * s.product_plane();
     if (a.adjoint)
-      multiply_plane({vp, u, mp, tiles.size(), cols.size(), k, WinogradSizes::kColumns, block > 0});
+      multiply_plane({vp, u, mp, tiles.size(), cols.size(), k, cpu::winograd_columns(a), sum});
     else
-      multiply_plane({u, vp, mp, cols.size(), tiles.size(), k, s.tiles_pitch(), block > 0});
+      multiply_plane({u, vp, mp, cols.size(), tiles.size(), k, s.tiles_pitch(), sum});
   }
 }
 
@@ -68,9 +70,9 @@ namespace rankine::cpu {
 
 HWY_EXPORT(multiply_simd);
 
-void winograd_multiply(const WinogradArgs& a, const WinogradChunk& chunk, std::int64_t block, Span64 tiles,
-                       Span64 cols, float* scratch) {
-  HWY_DYNAMIC_DISPATCH(multiply_simd)(a, chunk, block, tiles, cols, scratch);
+void winograd_multiply(const WinogradArgs& a, const WinogradChunk& chunk, const WinogradStep& step,
+                       Span64 tiles, Span64 cols, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(multiply_simd)(a, chunk, step, tiles, cols, scratch);
 }
 
 }  // namespace rankine::cpu

@@ -25,7 +25,6 @@ constexpr std::int64_t kSquare = std::int64_t{kLanes} * kLanes;  // floats of a 
 
 HWY_INLINE VecF add(VecF a, VecF b) { return hn::Add(a, b); }
 HWY_INLINE VecF sub(VecF a, VecF b) { return hn::Sub(a, b); }
-HWY_INLINE VecF half(VecF a) { return hn::Mul(a, set(0.5F)); }
 
 // The first n lanes, or all of them.
 HWY_INLINE VecF load_up_to(const float* p, std::int64_t n) { return n >= lanes() ? load(p) : load_n(p, n); }
@@ -71,65 +70,66 @@ HWY_INLINE void turn(float* y, std::int64_t width, const float* x) {
 }
 
 template <class T>
-HWY_INLINE VecF decode_up_to(const T* x, std::int64_t n) {
-  if (HWY_TARGET == HWY_EMU128 || n < lanes()) {
-    HWY_ALIGN float row[hn::MaxLanes(F32())] = {};
-    decode(row, x, std::min(n, lanes()));
-    return load(row);
-  }
-  if constexpr (std::is_same_v<T, float>) {
-    return load(x);
-  } else if constexpr (std::is_same_v<T, Half>) {
-    const hn::Rebind<hwy::float16_t, F32> d16;
-    return hn::PromoteTo(F32(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(x)));
-  } else {
-    const auto bits = hn::LoadU(hn::Rebind<std::uint16_t, F32>(), reinterpret_cast<const std::uint16_t*>(x));
-    return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<F32>(), bits)));
-  }
+HWY_INLINE VecF decode_part(const T* x, std::int64_t n) {
+  HWY_ALIGN float row[hn::MaxLanes(F32())] = {};
+  decode(row, x, n);
+  return load(row);
+}
+template <class T>
+HWY_INLINE VecF decode_whole(const T* x) {
+  if constexpr (std::is_same_v<T, Half> && !kHardwareHalf)
+    return decode_part(x, lanes());
+  else
+    return decode_vector<T>(reinterpret_cast<const Stored<T>*>(x));
 }
 
-// G g Gᵀ of one vector of columns, whole vectors; the adjoint turns the filter by half a circle.
-template <class T>
-HWY_INLINE void filter_vector(const T* w, std::int64_t tap_pitch, bool turned, std::int64_t n, float* u) {
+// G g Gᵀ of one vector of columns, of which n exist, whole vectors; the adjoint turns the filter by half a
+// circle.
+template <class T, bool kTurned, bool kWhole>
+HWY_INLINE void filter_vector(const T* w, std::int64_t tap_pitch, std::int64_t n, float* u) {
   constexpr std::int64_t kPlane = WinogradSizes::filter_plane();
+  const VecF half = set(0.5F);
   VecF t[4][3];
+#pragma GCC unroll 3
   for (int x = 0; x < 3; ++x) {
-    const auto tap = [&](int y) HWY_ATTR {
-      const int i = 3 * y + x;
-      return decode_up_to(w + (turned ? 8 - i : i) * tap_pitch, n);
-    };
-    const VecF g0 = tap(0), g1 = tap(1), g2 = tap(2), even = add(g0, g2);
-    t[0][x] = g0;
-    t[1][x] = half(add(even, g1));
-    t[2][x] = half(sub(even, g1));
-    t[3][x] = g2;
+    VecF g[3];
+#pragma GCC unroll 3
+    for (int y = 0; y < 3; ++y) {
+      const T* tap = w + (kTurned ? 8 - 3 * y - x : 3 * y + x) * tap_pitch;
+      g[y] = kWhole ? decode_whole(tap) : decode_part(tap, n);
+    }
+    const VecF even = hn::Mul(half, add(g[0], g[2]));
+    t[0][x] = g[0];
+    t[1][x] = hn::MulAdd(half, g[1], even);
+    t[2][x] = hn::NegMulAdd(half, g[1], even);
+    t[3][x] = g[2];
   }
+#pragma GCC unroll 4
   for (int y = 0; y < 4; ++y, u += 4 * kPlane) {
-    const VecF even = add(t[y][0], t[y][2]);
+    const VecF even = hn::Mul(half, add(t[y][0], t[y][2]));
     store(t[y][0], u);
-    store(half(add(even, t[y][1])), u + kPlane);
-    store(half(sub(even, t[y][1])), u + 2 * kPlane);
+    store(hn::MulAdd(half, t[y][1], even), u + kPlane);
+    store(hn::NegMulAdd(half, t[y][1], even), u + 2 * kPlane);
     store(t[y][2], u + 3 * kPlane);
   }
 }
 
-template <class T>
-void filter_block(const WinogradArgs& a, float* u, Span64 ks, Span64 outs) {
-  const Span64 rows = a.adjoint ? ks : outs, cols = a.adjoint ? outs : ks;
-  const std::int64_t tap_pitch = a.adjoint ? a.sizes.to : a.sizes.from;
+// Adjoint: rows of the filter are lines of panels, cut every kTileCols; forward: rows of U.
+template <class T, bool kAdjoint>
+void filter_block(const WinogradArgs& a, float* u, Span64 rows, Span64 cols) {
+  const std::int64_t tap_pitch = kAdjoint ? a.sizes.to : a.sizes.from, n = cols.size();
   for (std::int64_t r = 0; r < rows.size(); ++r) {
     const T* w = static_cast<const T*>(a.w) + (rows.begin + r) * 9 * tap_pitch + cols.begin;
     const T* ahead = w + (r + 2 < rows.size() ? 2 * 9 * tap_pitch : 0);
-    for (std::int64_t c = 0; c < cols.size(); c += kLanes) {
-      if (c % static_cast<std::int64_t>(64 / sizeof(T)) == 0) {
-        for (int tap = 0; tap < 9; ++tap) hwy::Prefetch(ahead + tap * tap_pitch + c);
+    for (std::int64_t c = 0; c < n; c += kTileCols) {
+      float* to = kAdjoint ? u + c * rows.size() + r * panel_width(n - c) : u + r * kStripPitch + c;
+      for (int tap = 0; tap < 9; ++tap) hwy::Prefetch(ahead + tap * tap_pitch + c);
+      for (std::int64_t i = 0; i < std::min<std::int64_t>(kTileCols, n - c); i += kLanes) {
+        if (n - c - i >= kLanes)
+          filter_vector<T, kAdjoint, true>(w + c + i, tap_pitch, kLanes, to + i);
+        else
+          filter_vector<T, kAdjoint, false>(w + c + i, tap_pitch, n - c - i, to + i);
       }
-      float* to = u + r * kStripPitch + c;
-      if (a.adjoint) {
-        const std::int64_t panel = c / kTileCols * kTileCols;
-        to = u + panel * rows.size() + r * panel_width(cols.size() - panel) + c - panel;
-      }
-      filter_vector(w + c, tap_pitch, a.adjoint, cols.size() - c, to);
     }
   }
 }
@@ -174,8 +174,8 @@ void output_by_tile(const WinogradArgs& a, const float* m, Span64 tiles, Span64 
     const Pixels pixels = pixels_of(a, p);
     for (std::int64_t c = cols.begin; c < cols.end; c += lanes()) {
       VecF out[4];
-      output_vector(m + (p - tiles.begin) * WinogradSizes::kColumns + c - cols.begin, a.sizes.product_plane(),
-                    out);
+      output_vector(m + (p - tiles.begin) * cpu::winograd_columns(a) + c - cols.begin,
+                    a.sizes.product_plane(), out);
       for (int i = 0; i < 4; ++i) put_pixel(a, pixels.at[i], c, cols.end - c, out[i]);
     }
   }
@@ -282,14 +282,17 @@ void input_simd(const WinogradArgs& a, const WinogradChunk& chunk, Span64 items)
   }
 }
 
-void filter_simd(const WinogradArgs& a, float* u, std::int64_t block, Span64 cols) {
-  const Span64 ks = cpu::winograd_k_block(a.sizes, block);
+template <class T>
+HWY_INLINE void filter_rows(const WinogradArgs& a, float* u, Span64 ks, Span64 cols) {
+  a.adjoint ? filter_block<T, true>(a, u, ks, cols) : filter_block<T, false>(a, u, cols, ks);
+}
+void filter_simd(const WinogradArgs& a, float* u, Span64 ks, Span64 cols) {
   if (a.dtype == DType::f16)
-    filter_block<Half>(a, u, ks, cols);
+    filter_rows<Half>(a, u, ks, cols);
   else if (a.dtype == DType::bf16)
-    filter_block<BFloat16>(a, u, ks, cols);
+    filter_rows<BFloat16>(a, u, ks, cols);
   else
-    filter_block<float>(a, u, ks, cols);
+    filter_rows<float>(a, u, ks, cols);
 }
 
 void output_simd(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols) {
@@ -313,8 +316,8 @@ std::int64_t winograd_input_items(const WinogradArgs& a, const WinogradChunk& ch
 void winograd_input(const WinogradArgs& a, const WinogradChunk& chunk, Span64 items) {
   HWY_DYNAMIC_DISPATCH(input_simd)(a, chunk, items);
 }
-void winograd_filter(const WinogradArgs& a, float* u, std::int64_t block, Span64 cols) {
-  HWY_DYNAMIC_DISPATCH(filter_simd)(a, u, block, cols);
+void winograd_filter(const WinogradArgs& a, float* u, Span64 ks, Span64 cols) {
+  HWY_DYNAMIC_DISPATCH(filter_simd)(a, u, ks, cols);
 }
 void winograd_output(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols) {
   HWY_DYNAMIC_DISPATCH(output_simd)(a, m, tiles, cols);
