@@ -34,11 +34,12 @@ void run_share(const WinogradArgs& a, const WinogradChunk& chunk, const Share& s
 
 }  // namespace
 
-bool winograd_pays(const WinogradSizes& s) {
+bool winograd_pays(const WinogradSizes& s, bool adjoint) {
   if (s.from < 16 || s.to < 16 || s.fitting() < s.kTileUnit) return false;
-  // Multiply-adds per filter, with the transform of the filter as so many more.
+  // Multiply-adds per filter, with the transform of the filter as so many more. The forward map multiplies
+  // whole vectors of tiles, however few there are.
   const std::int64_t pixels = s.images * s.out_height * s.out_width;
-  return 16 * s.tiles() + 60 < 9 * pixels;
+  return 16 * s.tiles() + (adjoint ? 60 : 300) < 9 * pixels;
 }
 
 void winograd(ThreadPool& pool, const WinogradArgs& a) {

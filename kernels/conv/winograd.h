@@ -78,7 +78,7 @@ struct WinogradArgs {
 };
 
 // Whether it beats the direct product: few filters per pixel or few channels do not repay the transforms.
-bool winograd_pays(const WinogradSizes& s);
+bool winograd_pays(const WinogradSizes& s, bool adjoint);
 void winograd(ThreadPool& pool, const WinogradArgs& a);
 
 }  // namespace rankine::cpu
