@@ -58,23 +58,23 @@ WinogradSizes forward_sizes(const ConvSizes& s) {
 WinogradSizes adjoint_sizes(const ConvSizes& s) {
   return {s.images, s.out_height, s.out_width, s.out, s.height, s.width, s.in, 2 - s.window.pad_before};
 }
-bool use_winograd(const ConvSizes& s, const WinogradSizes& sizes) {
-  return s.window.size == 3 && s.window.stride == 1 && winograd_pays(sizes);
+bool use_winograd(const ConvSizes& s, bool adjoint) {
+  return s.window.size == 3 && s.window.stride == 1 &&
+         winograd_pays(adjoint ? adjoint_sizes(s) : forward_sizes(s), adjoint);
 }
 
 }  // namespace
 
 std::int64_t conv2d_scratch(const ConvSizes& s, std::int64_t threads) {
   std::int64_t floats = threads * kGemmScratch;
-  for (const WinogradSizes& sizes : {forward_sizes(s), adjoint_sizes(s)}) {
-    if (use_winograd(s, sizes)) floats = std::max(floats, sizes.scratch(threads));
-  }
+  if (use_winograd(s, false)) floats = std::max(floats, forward_sizes(s).scratch(threads));
+  if (use_winograd(s, true)) floats = std::max(floats, adjoint_sizes(s).scratch(threads));
   return floats;
 }
 
 void conv2d_forward(ThreadPool& pool, const ConvArgs& a) {
   const ConvSizes& s = a.sizes;
-  if (use_winograd(s, forward_sizes(s))) {
+  if (use_winograd(s, false)) {
     return winograd(pool,
                     {a.to, a.from, a.w, a.dtype, false, a.bias, a.accumulate, forward_sizes(s), a.scratch});
   }
@@ -86,7 +86,7 @@ void conv2d_forward(ThreadPool& pool, const ConvArgs& a) {
 // A strided convolution reads each input pixel with only some of its taps: which ones depends on the pixel's
 // position modulo the stride. Each such phase is a small convolution of stride 1 of its own.
 void conv2d_adjoint(ThreadPool& pool, const ConvArgs& a) {
-  if (use_winograd(a.sizes, adjoint_sizes(a.sizes))) {
+  if (use_winograd(a.sizes, true)) {
     return winograd(
         pool, {a.to, a.from, a.w, a.dtype, true, nullptr, a.accumulate, adjoint_sizes(a.sizes), a.scratch});
   }

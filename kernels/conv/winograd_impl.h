@@ -1,4 +1,4 @@
-// The transforms of winograd.h, compiled once per instruction set.
+// The parts of winograd.h that are compiled once per instruction set.
 #pragma once
 
 #include "kernels/conv/winograd.h"
@@ -10,12 +10,36 @@ struct Span64 {
   std::int64_t size() const { return end - begin; }
 };
 
-// V of tiles [tiles): plane-major, then block of channels, then tile (counted from `first_tile`), pitch
-// kStripPitch.
-void winograd_input(const WinogradArgs& a, float* v, std::int64_t first_tile, Span64 tiles);
-// U of filters [rows) x [cols): 16 planes of WinogradSizes::filter_plane() floats, row pitch `pitch`.
-void winograd_filter(const WinogradArgs& a, float* u, std::int64_t pitch, Span64 rows, Span64 cols);
-// The outputs of tiles [tiles) and channels [cols) from M: 16 planes, one row of kColumns floats per tile.
+// Which tiles of the convolution a chunk holds.
+struct WinogradChunk {
+  float* v;
+  Span64 tiles;
+};
+
+// Output channels multiplied at a time.
+inline std::int64_t winograd_columns(const WinogradArgs& a) {
+  return a.adjoint ? a.sizes.wide() : WinogradSizes::kColumns;
+}
+
+// Work of winograd_input: each item is some tiles times a vector of channels.
+std::int64_t winograd_input_items(const WinogradArgs& a, const WinogradChunk& chunk);
+// V, plane-major, then block of channels. Adjoint: a row of pitch kStripPitch per tile. Forward: panels of
+// tiles, a line of them per channel.
+void winograd_input(const WinogradArgs& a, const WinogradChunk& chunk, Span64 items);
+// U of output channels [cols) and input channels ks: 16 planes of WinogradSizes::filter_plane() floats.
+// Adjoint: panels, a line of output channels per input channel. Forward: a row of pitch kStripPitch per
+// output channel.
+void winograd_filter(const WinogradArgs& a, float* u, Span64 ks, Span64 cols);
+// M = or, but for the first channels, += U ⊙ V in every plane, for tiles [tiles) of the chunk, from a
+// multiple of kTileUnit on. Adjoint: a line of winograd_columns() per tile; forward: a line of tiles_pitch()
+// per output channel.
+struct WinogradStep {
+  std::int64_t block;
+  Span64 ks;  // forward: the whole block
+};
+void winograd_multiply(const WinogradArgs& a, const WinogradChunk& chunk, const WinogradStep& step,
+                       Span64 tiles, Span64 cols, float* scratch);
+// The outputs of tiles [tiles) of the convolution and channels [cols) from M.
 void winograd_output(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols);
 
 // Channels of block `i`.

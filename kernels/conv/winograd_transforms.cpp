@@ -9,21 +9,22 @@
 
 #include <type_traits>
 
-#include "kernels/common/simd-inl.h"
+#include "kernels/matmul/gemm_pack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rankine::HWY_NAMESPACE {
 namespace {
 
-using cpu::kStripPitch;
 using cpu::kWinogradPlanes;
 using cpu::Span64;
 using cpu::WinogradArgs;
+using cpu::WinogradChunk;
 using cpu::WinogradSizes;
+
+constexpr std::int64_t kSquare = std::int64_t{kLanes} * kLanes;  // floats of a transposed block
 
 HWY_INLINE VecF add(VecF a, VecF b) { return hn::Add(a, b); }
 HWY_INLINE VecF sub(VecF a, VecF b) { return hn::Sub(a, b); }
-HWY_INLINE VecF half(VecF a) { return hn::Mul(a, set(0.5F)); }
 
 // The first n lanes, or all of them.
 HWY_INLINE VecF load_up_to(const float* p, std::int64_t n) { return n >= lanes() ? load(p) : load_n(p, n); }
@@ -31,15 +32,15 @@ HWY_INLINE void store_up_to(VecF v, float* p, std::int64_t n) {
   n >= lanes() ? store(v, p) : store_n(v, p, n);
 }
 
-struct Tile {
+struct Tile2x2 {
   std::int64_t image, y, x;  // first output pixel
 };
-HWY_INLINE Tile tile_at(const WinogradSizes& s, std::int64_t tile) {
+HWY_INLINE Tile2x2 tile_at(const WinogradSizes& s, std::int64_t tile) {
   const std::int64_t line = tile / s.tiles_x();
   return {line / s.tiles_y(), line % s.tiles_y() * 2, tile % s.tiles_x() * 2};
 }
 
-// Bᵀ d B of one vector of channels; at[i] is null where the tile hangs over the edge.
+// Bᵀ d B of one vector of channels; at[i] is null where the tile hangs over the edge. Writes whole vectors.
 HWY_INLINE void input_vector(const float* const* at, std::int64_t ch, std::int64_t n, float* v,
                              std::int64_t plane) {
   VecF d[4][4], t[4][4];
@@ -51,74 +52,90 @@ HWY_INLINE void input_vector(const float* const* at, std::int64_t ch, std::int64
     t[3][x] = sub(d[1][x], d[3][x]);
   }
   for (int y = 0; y < 4; ++y, v += 4 * plane) {
-    store_up_to(sub(t[y][0], t[y][2]), v, n);
-    store_up_to(add(t[y][1], t[y][2]), v + plane, n);
-    store_up_to(sub(t[y][2], t[y][1]), v + 2 * plane, n);
-    store_up_to(sub(t[y][1], t[y][3]), v + 3 * plane, n);
+    store(sub(t[y][0], t[y][2]), v);
+    store(add(t[y][1], t[y][2]), v + plane);
+    store(sub(t[y][2], t[y][1]), v + 2 * plane);
+    store(sub(t[y][1], t[y][3]), v + 3 * plane);
   }
 }
 
-template <class T>
-HWY_INLINE VecF decode_up_to(const T* x, std::int64_t n) {
-  if (HWY_TARGET == HWY_EMU128 || n < lanes()) {
-    HWY_ALIGN float row[hn::MaxLanes(F32())] = {};
-    decode(row, x, std::min(n, lanes()));
-    return load(row);
-  }
-  if constexpr (std::is_same_v<T, float>) {
-    return load(x);
-  } else if constexpr (std::is_same_v<T, Half>) {
-    const hn::Rebind<hwy::float16_t, F32> d16;
-    return hn::PromoteTo(F32(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(x)));
-  } else {
-    const auto bits = hn::LoadU(hn::Rebind<std::uint16_t, F32>(), reinterpret_cast<const std::uint16_t*>(x));
-    return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<F32>(), bits)));
-  }
+// y (kLanes lines of pitch `width`) = the transpose of x (kLanes lines of kLanes).
+HWY_INLINE void turn(float* y, std::int64_t width, const float* x) {
+  const float* rows[kLanes];
+  for (int i = 0; i < kLanes; ++i) rows[i] = x + i * kLanes;
+  if constexpr (kLanes % 4 == 0)
+    transpose_quads<float>(y, width, rows, kLanes, 1, 0);
+  else
+    transpose_panel<float>(y, width, rows, kLanes, 1, 0);
 }
 
-// G g Gᵀ of one vector of columns; the adjoint turns the filter by half a circle.
 template <class T>
-HWY_INLINE void filter_vector(const T* w, std::int64_t tap_pitch, bool turned, std::int64_t n, float* u) {
+HWY_INLINE VecF decode_part(const T* x, std::int64_t n) {
+  HWY_ALIGN float row[hn::MaxLanes(F32())] = {};
+  decode(row, x, n);
+  return load(row);
+}
+template <class T>
+HWY_INLINE VecF decode_whole(const T* x) {
+  if constexpr (std::is_same_v<T, Half> && !kHardwareHalf)
+    return decode_part(x, lanes());
+  else
+    return decode_vector<T>(reinterpret_cast<const Stored<T>*>(x));
+}
+
+// G g Gᵀ of one vector of columns, of which n exist, whole vectors; the adjoint turns the filter by half a
+// circle.
+template <class T, bool kTurned, bool kWhole>
+HWY_INLINE void filter_vector(const T* w, std::int64_t tap_pitch, std::int64_t n, float* u) {
   constexpr std::int64_t kPlane = WinogradSizes::filter_plane();
+  const VecF half = set(0.5F);
   VecF t[4][3];
+#pragma GCC unroll 3
   for (int x = 0; x < 3; ++x) {
-    const auto tap = [&](int y) HWY_ATTR {
-      const int i = 3 * y + x;
-      return decode_up_to(w + (turned ? 8 - i : i) * tap_pitch, n);
-    };
-    const VecF g0 = tap(0), g1 = tap(1), g2 = tap(2), even = add(g0, g2);
-    t[0][x] = g0;
-    t[1][x] = half(add(even, g1));
-    t[2][x] = half(sub(even, g1));
-    t[3][x] = g2;
+    VecF g[3];
+#pragma GCC unroll 3
+    for (int y = 0; y < 3; ++y) {
+      const T* tap = w + (kTurned ? 8 - 3 * y - x : 3 * y + x) * tap_pitch;
+      g[y] = kWhole ? decode_whole(tap) : decode_part(tap, n);
+    }
+    const VecF even = hn::Mul(half, add(g[0], g[2]));
+    t[0][x] = g[0];
+    t[1][x] = hn::MulAdd(half, g[1], even);
+    t[2][x] = hn::NegMulAdd(half, g[1], even);
+    t[3][x] = g[2];
   }
+#pragma GCC unroll 4
   for (int y = 0; y < 4; ++y, u += 4 * kPlane) {
-    const VecF even = add(t[y][0], t[y][2]);
-    store_up_to(t[y][0], u, n);
-    store_up_to(half(add(even, t[y][1])), u + kPlane, n);
-    store_up_to(half(sub(even, t[y][1])), u + 2 * kPlane, n);
-    store_up_to(t[y][2], u + 3 * kPlane, n);
+    const VecF even = hn::Mul(half, add(t[y][0], t[y][2]));
+    store(t[y][0], u);
+    store(hn::MulAdd(half, t[y][1], even), u + kPlane);
+    store(hn::NegMulAdd(half, t[y][1], even), u + 2 * kPlane);
+    store(t[y][2], u + 3 * kPlane);
   }
 }
 
-template <class T>
-void filter_block(const WinogradArgs& a, float* u, std::int64_t pitch, Span64 rows, Span64 cols) {
-  const std::int64_t tap_pitch = a.adjoint ? a.sizes.to : a.sizes.from;
-  for (std::int64_t r = rows.begin; r < rows.end; ++r) {
-    const T* w = static_cast<const T*>(a.w) + r * 9 * tap_pitch;
-    const T* ahead = w + (r + 2 < rows.end ? 2 * 9 * tap_pitch : 0);
-    for (std::int64_t c = cols.begin; c < cols.end; c += lanes()) {
-      if (c % static_cast<std::int64_t>(64 / sizeof(T)) == 0) {
-        for (int tap = 0; tap < 9; ++tap) hwy::Prefetch(ahead + tap * tap_pitch + c);
+// Adjoint: rows of the filter are lines of panels, cut every kTileCols; forward: rows of U.
+template <class T, bool kAdjoint>
+void filter_block(const WinogradArgs& a, float* u, Span64 rows, Span64 cols) {
+  const std::int64_t tap_pitch = kAdjoint ? a.sizes.to : a.sizes.from, n = cols.size();
+  for (std::int64_t r = 0; r < rows.size(); ++r) {
+    const T* w = static_cast<const T*>(a.w) + (rows.begin + r) * 9 * tap_pitch + cols.begin;
+    const T* ahead = w + (r + 2 < rows.size() ? 2 * 9 * tap_pitch : 0);
+    for (std::int64_t c = 0; c < n; c += kTileCols) {
+      float* to = kAdjoint ? u + c * rows.size() + r * panel_width(n - c) : u + r * kStripPitch + c;
+      for (int tap = 0; tap < 9; ++tap) hwy::Prefetch(ahead + tap * tap_pitch + c);
+      for (std::int64_t i = 0; i < std::min<std::int64_t>(kTileCols, n - c); i += kLanes) {
+        if (n - c - i >= kLanes)
+          filter_vector<T, kAdjoint, true>(w + c + i, tap_pitch, kLanes, to + i);
+        else
+          filter_vector<T, kAdjoint, false>(w + c + i, tap_pitch, n - c - i, to + i);
       }
-      filter_vector(w + c, tap_pitch, a.adjoint, cols.end - c, u + (r - rows.begin) * pitch + c - cols.begin);
     }
   }
 }
 
-// Aᵀ M A of one vector of channels into the up to four pixels that exist.
-HWY_INLINE void output_vector(const float* m, std::int64_t plane, const float* bias, bool accumulate,
-                              std::int64_t n, float* const* to) {
+// Aᵀ M A of one vector: the four pixels (0, 0), (0, 1), (1, 0), (1, 1) of a tile.
+HWY_INLINE void output_vector(const float* m, std::int64_t plane, VecF* out) {
   VecF t[2][4];
   for (int x = 0; x < 4; ++x) {
     const VecF m0 = load(m + x * plane), m1 = load(m + (4 + x) * plane);
@@ -127,61 +144,159 @@ HWY_INLINE void output_vector(const float* m, std::int64_t plane, const float* b
     t[1][x] = sub(sub(m1, m2), m3);
   }
   for (int y = 0; y < 2; ++y) {
-    const VecF out[2] = {add(add(t[y][0], t[y][1]), t[y][2]), sub(sub(t[y][1], t[y][2]), t[y][3])};
-    for (int x = 0; x < 2; ++x) {
-      float* p = to[2 * y + x];
-      if (!p) continue;
-      VecF v = bias ? add(out[x], load_up_to(bias, n)) : out[x];
-      if (accumulate) v = add(v, load_up_to(p, n));
-      store_up_to(v, p, n);
+    out[2 * y] = add(add(t[y][0], t[y][1]), t[y][2]);
+    out[2 * y + 1] = sub(sub(t[y][1], t[y][2]), t[y][3]);
+  }
+}
+
+// Where the four pixels of a tile go, null where they do not exist; channel 0.
+struct Pixels {
+  float* at[4];
+};
+HWY_INLINE Pixels pixels_of(const WinogradArgs& a, std::int64_t index) {
+  const WinogradSizes& s = a.sizes;
+  const Tile2x2 tile = tile_at(s, index);
+  float* row = a.to + ((tile.image * s.out_height + tile.y) * s.out_width + tile.x) * s.to;
+  const bool right = tile.x + 1 < s.out_width, below = tile.y + 1 < s.out_height;
+  return {{row, right ? row + s.to : nullptr, below ? row + s.out_width * s.to : nullptr,
+           right && below ? row + (s.out_width + 1) * s.to : nullptr}};
+}
+// The vector of `n` channels from `ch` on of a pixel.
+HWY_INLINE void put_pixel(const WinogradArgs& a, float* pixel, std::int64_t ch, std::int64_t n, VecF v) {
+  if (!pixel) return;
+  if (a.bias) v = add(v, load_up_to(a.bias + ch, n));
+  if (a.accumulate) v = add(v, load_up_to(pixel + ch, n));
+  store_up_to(v, pixel + ch, n);
+}
+
+void output_by_tile(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols) {
+  for (std::int64_t p = tiles.begin; p < tiles.end; ++p) {
+    const Pixels pixels = pixels_of(a, p);
+    for (std::int64_t c = cols.begin; c < cols.end; c += lanes()) {
+      VecF out[4];
+      output_vector(m + (p - tiles.begin) * cpu::winograd_columns(a) + c - cols.begin,
+                    a.sizes.product_plane(), out);
+      for (int i = 0; i < 4; ++i) put_pixel(a, pixels.at[i], c, cols.end - c, out[i]);
     }
   }
 }
+
+// Lines of tiles, one per channel: squares of kLanes tiles by kLanes channels are turned in a buffer.
+void output_by_channel(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols) {
+  HWY_ALIGN float lines[4 * kSquare] = {};
+  HWY_ALIGN float turned[4 * kSquare];
+  for (std::int64_t p = tiles.begin; p < tiles.end; p += kLanes) {
+    for (std::int64_t c = cols.begin; c < cols.end; c += kLanes) {
+      const std::int64_t channels = std::min<std::int64_t>(kLanes, cols.end - c);
+      for (std::int64_t i = 0; i < channels; ++i) {
+        VecF out[4];
+        output_vector(m + (c - cols.begin + i) * a.sizes.tiles_pitch() + p - tiles.begin,
+                      a.sizes.product_plane(), out);
+        for (int pixel = 0; pixel < 4; ++pixel) store(out[pixel], lines + pixel * kSquare + i * kLanes);
+      }
+      for (int pixel = 0; pixel < 4; ++pixel) turn(turned + pixel * kSquare, kLanes, lines + pixel * kSquare);
+      for (std::int64_t i = 0; i < std::min<std::int64_t>(kLanes, tiles.end - p); ++i) {
+        const Pixels pixels = pixels_of(a, p + i);
+        for (int pixel = 0; pixel < 4; ++pixel)
+          put_pixel(a, pixels.at[pixel], c, channels, load(turned + pixel * kSquare + i * kLanes));
+      }
+    }
+  }
+}
+
+// The sixteen pixels that tile `index` reads, null where it hangs over the edge.
+struct Reads {
+  const float* at[16];
+};
+HWY_INLINE Reads reads_of(const WinogradArgs& a, std::int64_t index) {
+  const WinogradSizes& s = a.sizes;
+  const Tile2x2 tile = tile_at(s, index);
+  Reads reads;
+  for (int i = 0; i < 16; ++i) {
+    const std::int64_t y = tile.y - s.pad + i / 4, x = tile.x - s.pad + i % 4;
+    const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
+    reads.at[i] = inside ? a.from + ((tile.image * s.height + y) * s.width + x) * s.from : nullptr;
+  }
+  return reads;
+}
+
+// A vector of channels [ch, ch + kLanes) of kLanes tiles from `first` of the chunk on, turned into lines of
+// tiles.
+void input_square(const WinogradArgs& a, const WinogradChunk& chunk, std::int64_t first, std::int64_t block,
+                  std::int64_t ch) {
+  const WinogradSizes& s = a.sizes;
+  const Span64 ks = cpu::winograd_k_block(s, block);
+  const std::int64_t tiles = chunk.tiles.size(), n = std::min<std::int64_t>(kLanes, ks.end - ch);
+  HWY_ALIGN float rows[kWinogradPlanes * kSquare];
+  for (std::int64_t i = 0; i < kLanes; ++i) {
+    Reads reads{};
+    if (first + i < tiles) reads = reads_of(a, chunk.tiles.begin + first + i);
+    input_vector(reads.at, ch, n, rows + i * kLanes, kSquare);
+  }
+  const std::int64_t panel = first / kTileCols * kTileCols, width = panel_width(tiles - panel);
+  float* to = chunk.v + block * s.input_block() + panel * ks.size() + (ch - ks.begin) * width + first - panel;
+  HWY_ALIGN float turned[kSquare];
+  for (int plane = 0; plane < kWinogradPlanes; ++plane, to += s.input_plane()) {
+    if (n == kLanes) {
+      turn(to, width, rows + plane * kSquare);
+    } else {
+      turn(turned, kLanes, rows + plane * kSquare);
+      for (std::int64_t k = 0; k < n; ++k) store(load(turned + k * kLanes), to + k * width);
+    }
+  }
+}
+
+// Vectors of channels of a tile, block by block.
+std::int64_t vectors_of(std::int64_t channels) { return (channels + kLanes - 1) / kLanes; }
+
+// The tiles that one item of input_simd() covers.
+std::int64_t tiles_per_item(const WinogradArgs& a) { return a.adjoint ? 1 : kLanes; }
 
 }  // namespace
 
-void input_simd(const WinogradArgs& a, float* v, std::int64_t first_tile, Span64 tiles) {
+std::int64_t input_items_simd(const WinogradArgs& a, const WinogradChunk& chunk) {
+  const std::int64_t each = tiles_per_item(a);
+  return (chunk.tiles.size() + each - 1) / each * vectors_of(a.sizes.from);
+}
+
+void input_simd(const WinogradArgs& a, const WinogradChunk& chunk, Span64 items) {
   const WinogradSizes& s = a.sizes;
-  for (std::int64_t p = tiles.begin; p < tiles.end; ++p) {
-    const Tile tile = tile_at(s, p);
-    const float* at[16];
-    for (int i = 0; i < 16; ++i) {
-      const std::int64_t y = tile.y - s.pad + i / 4, x = tile.x - s.pad + i % 4;
-      const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
-      at[i] = inside ? a.from + ((tile.image * s.height + y) * s.width + x) * s.from : nullptr;
+  const std::int64_t vectors = vectors_of(s.from);
+  for (std::int64_t item = items.begin; item < items.end;) {
+    const std::int64_t first = item / vectors * tiles_per_item(a);
+    const std::int64_t end = std::min(items.end, (item / vectors + 1) * vectors);
+    const Reads reads = reads_of(a, chunk.tiles.begin + first);
+    for (std::int64_t block = 0; block < s.k_blocks(); ++block) {
+      const Span64 ks = cpu::winograd_k_block(s, block);
+      const std::int64_t at = item % vectors * kLanes, to = at + (end - item) * kLanes;
+      for (std::int64_t ch = std::max(ks.begin, at); ch < std::min(ks.end, to); ch += kLanes) {
+        if (a.adjoint) {
+          float* row = chunk.v + block * s.input_block() + first * kStripPitch + ch - ks.begin;
+          input_vector(reads.at, ch, ks.end - ch, row, s.input_plane());
+        } else {
+          input_square(a, chunk, first, block, ch);
+        }
+      }
     }
-    for (std::int64_t b = 0; b < s.k_blocks(); ++b) {
-      const Span64 ks = cpu::winograd_k_block(s, b);
-      float* row = v + (b * s.chunk() + p - first_tile) * kStripPitch;
-      for (std::int64_t ch = ks.begin; ch < ks.end; ch += lanes())
-        input_vector(at, ch, ks.end - ch, row + ch - ks.begin, s.input_plane());
-    }
+    item = end;
   }
 }
 
-void filter_simd(const WinogradArgs& a, float* u, std::int64_t pitch, Span64 rows, Span64 cols) {
+template <class T>
+HWY_INLINE void filter_rows(const WinogradArgs& a, float* u, Span64 ks, Span64 cols) {
+  a.adjoint ? filter_block<T, true>(a, u, ks, cols) : filter_block<T, false>(a, u, cols, ks);
+}
+void filter_simd(const WinogradArgs& a, float* u, Span64 ks, Span64 cols) {
   if (a.dtype == DType::f16)
-    filter_block<Half>(a, u, pitch, rows, cols);
+    filter_rows<Half>(a, u, ks, cols);
   else if (a.dtype == DType::bf16)
-    filter_block<BFloat16>(a, u, pitch, rows, cols);
+    filter_rows<BFloat16>(a, u, ks, cols);
   else
-    filter_block<float>(a, u, pitch, rows, cols);
+    filter_rows<float>(a, u, ks, cols);
 }
 
 void output_simd(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols) {
-  const WinogradSizes& s = a.sizes;
-  for (std::int64_t p = tiles.begin; p < tiles.end; ++p) {
-    const Tile tile = tile_at(s, p);
-    float* row = a.to + ((tile.image * s.out_height + tile.y) * s.out_width + tile.x) * s.to;
-    const bool right = tile.x + 1 < s.out_width, below = tile.y + 1 < s.out_height;
-    for (std::int64_t c = cols.begin; c < cols.end; c += lanes()) {
-      float* const to[4] = {row + c, right ? row + s.to + c : nullptr,
-                            below ? row + s.out_width * s.to + c : nullptr,
-                            right && below ? row + (s.out_width + 1) * s.to + c : nullptr};
-      output_vector(m + (p - tiles.begin) * WinogradSizes::kColumns + c - cols.begin, s.product_plane(),
-                    a.bias ? a.bias + c : nullptr, a.accumulate, cols.end - c, to);
-    }
-  }
+  a.adjoint ? output_by_tile(a, m, tiles, cols) : output_by_channel(a, m, tiles, cols);
 }
 
 }  // namespace rankine::HWY_NAMESPACE
@@ -190,15 +305,19 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rankine::cpu {
 
+HWY_EXPORT(input_items_simd);
 HWY_EXPORT(input_simd);
 HWY_EXPORT(filter_simd);
 HWY_EXPORT(output_simd);
 
-void winograd_input(const WinogradArgs& a, float* v, std::int64_t first_tile, Span64 tiles) {
-  HWY_DYNAMIC_DISPATCH(input_simd)(a, v, first_tile, tiles);
+std::int64_t winograd_input_items(const WinogradArgs& a, const WinogradChunk& chunk) {
+  return HWY_DYNAMIC_DISPATCH(input_items_simd)(a, chunk);
 }
-void winograd_filter(const WinogradArgs& a, float* u, std::int64_t pitch, Span64 rows, Span64 cols) {
-  HWY_DYNAMIC_DISPATCH(filter_simd)(a, u, pitch, rows, cols);
+void winograd_input(const WinogradArgs& a, const WinogradChunk& chunk, Span64 items) {
+  HWY_DYNAMIC_DISPATCH(input_simd)(a, chunk, items);
+}
+void winograd_filter(const WinogradArgs& a, float* u, Span64 ks, Span64 cols) {
+  HWY_DYNAMIC_DISPATCH(filter_simd)(a, u, ks, cols);
 }
 void winograd_output(const WinogradArgs& a, const float* m, Span64 tiles, Span64 cols) {
   HWY_DYNAMIC_DISPATCH(output_simd)(a, m, tiles, cols);

@@ -43,7 +43,18 @@ constexpr ConvShape kShapes[] = {{1, 1, 1, 1, 1, kSame},
                                  {1, 12, 9, 17, 16, {3, 1, 2, 0}},
                                  {1, 13, 12, 16, 19, {3, 1, 0, 1}},
                                  {1, 12, 12, 20, 16, {3, 1, 0, 0}},
-                                 {1, 11, 11, 16, 16, {3, 1, 3, 2}}};
+                                 {1, 11, 11, 16, 16, {3, 1, 3, 2}},
+                                 // Few tiles and many channels, in one direction or both: wide columns, cut
+                                 // blocks, maps of one, two and three pixels.
+                                 {1, 4, 4, 17, 340, kSame},
+                                 {1, 4, 4, 340, 35, kSame},
+                                 {1, 8, 8, 36, 330, kSame},
+                                 {2, 4, 5, 390, 23, kSame},
+                                 {5, 3, 3, 21, 26, kSame},
+                                 {9, 2, 2, 19, 37, kSame},
+                                 {24, 1, 1, 16, 18, kSame},
+                                 {13, 1, 3, 33, 16, kSame},
+                                 {3, 9, 10, 134, 31, kSame}};
 
 std::string trace(const ConvShape& s, DType t = DType::f32) {
   return join(s.images, "x", s.height, "x", s.width, " ", s.in, "->", s.out, " window ", s.window.size, "/",
