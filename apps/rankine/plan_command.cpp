@@ -1,6 +1,6 @@
 #include <fmt/core.h>
 
-#include "apps/rankine/cards.h"
+#include "apps/rankine/card_choice.h"
 #include "apps/rankine/commands.h"
 #include "apps/rankine/cuda_report.h"
 #include "apps/rankine/exit_code.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "apps/rankine/cards.h"
 #include "engine/tape/page_store.h"
 
 namespace rankine::app {

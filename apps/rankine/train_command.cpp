@@ -3,7 +3,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
-#include "apps/rankine/cards.h"
+#include "apps/rankine/card_choice.h"
 #include "apps/rankine/commands.h"
 #include "apps/rankine/console_observer.h"
 #include "apps/rankine/exit_code.h"

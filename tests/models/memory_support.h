@@ -37,6 +37,7 @@ class PageFolder {
   PageFolder(const PageFolder&) = delete;
   PageFolder& operator=(const PageFolder&) = delete;
 
+  const std::filesystem::path& path() const { return path_; }
   // Pages of up to `bytes` in host memory (CUDA) and as many in a file.
   StepMemory memory(Runtime& runtime, const MemoryPolicy& policy, std::size_t host_bytes = 0,
                     std::size_t file_bytes = std::size_t{16} << 20) const {
