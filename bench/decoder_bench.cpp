@@ -71,15 +71,20 @@ class Weights final : public ModelVisitor {
 
 class TextSession final : public StepSession {
  public:
-  TextSession(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device)
+  TextSession(const StepBenchOptions& o, const DecoderCheckpoint& checkpoint, Device device,
+              const WeightStreaming& streaming)
       : StepSession(o, device),
         model_(context(), checkpoint.config, checkpoint.names),
+        stream_(
+            runtime(), [this](ModelVisitor& v) { model_.visit(v); }, streaming),
         runner_(model_, 0, &memory_),
         tokens_(o.tokens) {
     config::RunConfig config;
     if (o.base == "nf4") config.model.quantise_base = config::BaseQuantisation::nf4;
-    load_weights(context(), model_, *checkpoint.source, checkpoint.naming(),
-                 load_options(config, checkpoint));
+    LoadOptions options = load_options(config, checkpoint);
+    options.stream = &stream_;
+    load_weights(context(), model_, *checkpoint.source, checkpoint.naming(), options);
+    memory_.weights = stream_.pages();
     LoraSpec spec;
     spec.rank = o.rank;
     const LoraTargets targets{o.all_linear ? std::vector<std::string>{"all-linear"}
@@ -98,6 +103,7 @@ class TextSession final : public StepSession {
   }
 
   Decoder model_;
+  PagedWeightStream stream_;
   StepMemory memory_;
   TextRunner runner_;
   DecoderLora network_;
@@ -181,14 +187,14 @@ StepBenchResult run_decoder_bench(const StepBenchOptions& o) {
     std::fprintf(stderr, "writing %s\n", path.c_str());
     write_random_model(path, published_decoder(o.model).value(), o.base);
   }
-  const MakeSession make = [&](Device device) {
-    return std::make_unique<TextSession>(o, open_decoder_checkpoint(path), device);
+  const MakeSession make = [&](Device device, const WeightStreaming& streaming) {
+    return std::make_unique<TextSession>(o, open_decoder_checkpoint(path), device, streaming);
   };
   StepBenchResult r;
   if (o.dump.empty())
     r = measure_steps(o, make);
   else
-    make(Device::cpu())->dump(o.dump);
+    make(Device::cpu(), {})->dump(o.dump);
   if (!keep) fs::remove(path);
   return r;
 }

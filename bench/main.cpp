@@ -68,6 +68,11 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   s->add_option("--threads", step.threads, "Threads; 0 is one per core")->check(CLI::NonNegativeNumber);
+  s->add_option("--streamed", step.streamed, "Units whose weights are streamed (of a CPU: those not mapped)")
+      ->check(CLI::NonNegativeNumber);
+  s->add_option("--host-pages", step.host_pages,
+                "CUDA: page-locked memory for streamed weights, such as 8GiB; the rest is in a file; 0: all")
+      ->transform(CLI::AsSizeValue(false));
   s->add_flag("--text-encoder", step.text_encoder, "Train the text encoder too");
   s->add_flag("--recompute", step.recompute, "Keep only block inputs and run forward again");
   s->add_flag("--profile", step.profile, "Print the time and cost of every operation");

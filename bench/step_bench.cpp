@@ -30,12 +30,13 @@ SdFamily family_named(const std::string& name) {
 // Random fp16 weights in place of a file.
 class PictureSession final : public StepSession {
  public:
-  PictureSession(const StepBenchOptions& o, Device device) : StepSession(o, device) {
+  PictureSession(const StepBenchOptions& o, Device device, const WeightStreaming& streaming)
+      : StepSession(o, device) {
     config::RunConfig config;
     config.adapter.lora_rank = o.rank;
     config.adapter.lora_conv_rank = o.conv_rank;
     config.adapter.train_text_encoder = o.text_encoder;
-    task_ = std::make_unique<DiffusionTask>(config, model_for(o, config), nullptr);
+    task_ = std::make_unique<DiffusionTask>(config, model_for(o, config, streaming), nullptr);
     train(task_->params(), [&] { task_->init_params(context()); });
     batch_ = {o.batch, {o.resolution, o.resolution}};
   }
@@ -44,18 +45,23 @@ class PictureSession final : public StepSession {
 
  private:
   void micro_batch(Tensor& loss) override { task_->plan_step(context(), batch_, loss); }
-  LoadedModel model_for(const StepBenchOptions& o, config::RunConfig& config) {
+  LoadedModel model_for(const StepBenchOptions& o, config::RunConfig& config,
+                        const WeightStreaming& streaming) {
     if (!o.file.empty()) {
       config.model.base_model = o.file;
-      return load_model(context(), config, {}, {});
+      return load_model(context(), config, {}, {}, streaming);
     }
     LoadedModel model;
     model.name = o.model;
     model.sd = std::make_unique<StableDiffusion>(published_sizes(family_named(o.model)),
                                                  std::make_shared<const ClipTokenizer>(""));
-    model.sd->init(context(), 1, DType::f16);
+    UNet& unet = model.sd->unet;
+    model.stream = std::make_unique<PagedWeightStream>(
+        runtime(), [&](ModelVisitor& v) { unet.visit(v); }, streaming);
+    model.sd->init(context(), 1, DType::f16, model.stream.get());
     // Nothing stays zero: products of zeros are not what training computes, and would hide every gradient.
-    init_weights(context(), model.sd->unet, 1, DType::f16, [](const std::string&) { return false; });
+    init_weights(
+        context(), unet, 1, DType::f16, [](const std::string&) { return false; }, model.stream.get());
     return model;
   }
 
@@ -130,9 +136,11 @@ void PictureSession::dump(const std::filesystem::path& folder) {
 
 StepBenchResult run_step_bench(const StepBenchOptions& o) {
   if (is_decoder(o.model)) return run_decoder_bench(o);
-  const MakeSession make = [&](Device device) { return std::make_unique<PictureSession>(o, device); };
+  const MakeSession make = [&](Device device, const WeightStreaming& streaming) {
+    return std::make_unique<PictureSession>(o, device, streaming);
+  };
   if (o.dump.empty()) return measure_steps(o, make);
-  make(Device::cpu())->dump(o.dump);
+  make(Device::cpu(), {})->dump(o.dump);
   return {};
 }
 
@@ -149,6 +157,7 @@ nlohmann::json to_json(const StepBenchOptions& o, const StepBenchResult& r) {
                       {"flops", r.flops},
                       {"peak_bytes", r.peak_bytes},
                       {"planned_bytes", r.planned_bytes},
+                      {"streamed_bytes", r.streamed_bytes},
                       {"matmul_gflops", r.matmul_gflops},
                       {"matmul_share", r.matmul_share},
                       {"load_seconds", r.load_seconds},
@@ -183,6 +192,8 @@ void print(const StepBenchOptions& o, const StepBenchResult& r) {
   for (const Phases::Line& line : r.phases)
     std::printf(" %s %.2f ms;", line.name.c_str(), 1e3 * line.seconds);
   if (o.device != "cpu") std::printf(" device busy %.3f of the step;", r.busy);
+  if (r.streamed_bytes > 0)
+    std::printf(" %.3f GiB of weights streamed;", static_cast<double>(r.streamed_bytes) / kGiB);
   std::printf(" loaded in %.2f s, first step done after %.2f s\n  peak %.3f GiB, planned %.3f GiB (%.3f)\n",
               r.load_seconds, r.first_step_seconds, static_cast<double>(r.peak_bytes) / kGiB,
               static_cast<double>(r.planned_bytes) / kGiB,

@@ -27,7 +27,9 @@ struct StepBenchOptions {
   int rank = 8;
   int steps = 3;  // timed ones, after one to warm up; the median counts
   int threads = 0;
-  bool text_encoder = false;  // adapters there too
+  int streamed = 0;              // units of the model whose weights are not kept on the device
+  std::uint64_t host_pages = 0;  // CUDA: bytes of them in page-locked memory, the rest in a file; 0: all
+  bool text_encoder = false;     // adapters there too
   bool recompute = false;
   bool json = false;
   bool profile = false;  // print the cost of every operation
@@ -38,6 +40,7 @@ struct StepBenchResult {
   double flops = 0;                  // per step, convolutions counted as direct ones
   std::uint64_t peak_bytes = 0;      // CPU: resident, of this process; CUDA: of the device's arena
   std::uint64_t planned_bytes = 0;   // what the plan device forecast
+  std::uint64_t streamed_bytes = 0;  // weights that come in once a forward and once a backward pass
   double matmul_gflops = 0;          // measured in this run on the same threads
   double matmul_share = 0;           // flops / seconds over the rate above
   double busy = 0;                   // CUDA: share of the step that the device worked

@@ -75,17 +75,24 @@ void StepSession::step(std::uint32_t number) {
 StepBenchResult measure_steps(const StepBenchOptions& o, const MakeSession& make) {
   const Device device = bench_device(o.device);
   StepBenchResult r;
+  WeightStreaming streaming{o.streamed, {PageStore::kUnlimited, PageStore::kUnlimited, {}}};
+  if (o.host_pages > 0) streaming.limits.host_bytes = o.host_pages;
+  streaming.limits.folder = std::filesystem::temp_directory_path();
   {
-    const std::unique_ptr<StepSession> plan = make(device.planned());
+    const std::unique_ptr<StepSession> plan = make(device.planned(), streaming);
     plan->memory().policy.others.recompute = o.recompute;
     plan->runtime().cost().clear();
     plan->step(0);
     r.flops = plan->runtime().cost().flops();
     const Memory& memory = plan->runtime().memory();
     r.planned_bytes = memory.high_water() + memory.held(Account::mapped);
+    if (const auto& weights = plan->memory().weights) {
+      streaming.limits = weights->needed();
+      r.streamed_bytes = streaming.limits.host_bytes + streaming.limits.file_bytes;
+    }
   }
   const Clock::time_point start = Clock::now();
-  const std::unique_ptr<StepSession> run = make(device);
+  const std::unique_ptr<StepSession> run = make(device, streaming);
   run->memory().policy.others.recompute = o.recompute;
   r.load_seconds = seconds_since(start);
   std::uint32_t number = 0;

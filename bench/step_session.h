@@ -8,6 +8,7 @@
 #include "bench/step_bench.h"
 #include "engine/tape/step_memory.h"
 #include "engine/train/adamw.h"
+#include "models/nn/weight_stream.h"
 
 namespace rankine::bench {
 
@@ -43,7 +44,7 @@ class StepSession {
   Tensor state_, loss_;
 };
 
-using MakeSession = std::function<std::unique_ptr<StepSession>(Device)>;
+using MakeSession = std::function<std::unique_ptr<StepSession>(Device, const WeightStreaming&)>;
 // A plan, then the run: one step to warm up, two on CUDA, where the second is recorded.
 StepBenchResult measure_steps(const StepBenchOptions& options, const MakeSession& make);
 

@@ -31,6 +31,12 @@ struct MemoryPolicy {
   }
 };
 
+// Which of `all` units of a model keep their weights off the device when `streamed` of them do.
+constexpr bool is_streamed(int unit, int all, int streamed) {
+  const auto before = [&](int units) { return static_cast<long long>(units) * streamed / all; };
+  return before(unit + 1) > before(unit);
+}
+
 // What one unit did in the last forward pass.
 struct UnitReport {
   std::string name;
@@ -45,9 +51,10 @@ struct TapeStats {
 
 struct StepMemory {
   MemoryPolicy policy;
-  std::shared_ptr<PageStore> pages;  // null: nothing can be paged, and `page` is an error
-  std::vector<UnitReport> units;     // of the last forward pass
-  TapeStats tape;                    // over all steps so far
+  std::shared_ptr<PageStore> pages;    // null: nothing can be paged, and `page` is an error
+  std::shared_ptr<PageStore> weights;  // that are streamed (models/nn/weight_stream.h); null: none
+  std::vector<UnitReport> units;       // of the last forward pass
+  TapeStats tape;                      // over all steps so far
 };
 
 }  // namespace rankine

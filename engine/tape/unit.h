@@ -2,6 +2,8 @@
 // (activation checkpointing, Chen et al. 2016) leaves its inputs alone; backward runs its forward again, on
 // the tape, before it goes through it. Random numbers are functions of (seed, step, sample), so the replay is
 // bit-equal with nothing stored for it.
+//
+// Weights of a unit that are not kept on the device come before it runs (weight_stream.h).
 #pragma once
 
 #include <array>
@@ -9,6 +11,7 @@
 #include <utility>
 
 #include "engine/tape/tape.h"
+#include "engine/tape/weight_stream.h"
 
 namespace rankine {
 
@@ -21,6 +24,7 @@ struct UnitInputs {
 template <std::size_t N, class Forward>
 Tensor record_unit(const Context& c, const void* owner, std::string_view name,
                    const std::array<Tensor, N>& inputs, const Forward& forward) {
+  need_weights(c, owner, Direction::forward);
   if (!c.tape()) return forward(c, inputs);
   const UnitPolicy policy = c.tape()->begin_unit(c, name);
   if (policy.recompute) save(c, owner, name, UnitInputs<N>{inputs});
@@ -29,9 +33,11 @@ Tensor record_unit(const Context& c, const void* owner, std::string_view name,
   return y;
 }
 
-// Before backward of the unit: what forward would have left is on the tape afterwards.
+// Before backward of the unit: its weights, and what forward would have left on the tape, are there
+// afterwards.
 template <std::size_t N, class Forward>
-void replay_unit(const Context& c, const void* owner, std::string_view name, const Forward& forward) {
+void enter_backward(const Context& c, const void* owner, std::string_view name, const Forward& forward) {
+  need_weights(c, owner, Direction::backward);
   if (!c.tape() || !c.tape()->has<UnitInputs<N>>(owner)) return;
   const UnitInputs<N> saved = restore<UnitInputs<N>>(c, owner, name);
   forward(c, saved.inputs);
@@ -53,7 +59,7 @@ class Unit {
 
   template <class... Grads>
   Tensor backward(const Context& c, const Tensor& dy, Grads&&... grads) {
-    replay_unit<1 + kSide>(c, &inner_, name_, runner());
+    enter_backward<1 + kSide>(c, &inner_, name_, runner());
     return inner_.backward(c, dy, std::forward<Grads>(grads)...);
   }
 

@@ -59,7 +59,9 @@ UpdateReport TrainState::update(Context& c, Task& task, double learning_rate, do
   apply(c);
   const UpdateReport report = finish(c, stats);
   // A page that could not be read on CUDA is NaN by now, and the step was skipped.
-  if (const auto& pages = task.step_memory().pages) pages->throw_if_failed();
+  for (const auto& store : {task.step_memory().pages, task.step_memory().weights}) {
+    if (store) store->throw_if_failed();
+  }
   return report;
 }
 

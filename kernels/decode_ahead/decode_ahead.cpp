@@ -14,7 +14,8 @@ DecodeAhead::DecodeAhead(Runtime& runtime, std::int64_t elements)
 }
 
 bool DecodeAhead::takes(const Context& c, const Tensor& w, DType type) const {
-  return is_block(w.dtype()) && type == runtime_.activations() && w.numel() <= elements_ &&
+  const bool stays = w.defined() && w.storage()->account() != Account::streamed;
+  return stays && is_block(w.dtype()) && type == runtime_.activations() && w.numel() <= elements_ &&
          &c.runtime() == &runtime_ && c.cuda_stream() == runtime_.cuda_stream();
 }
 

@@ -8,7 +8,8 @@
 // (step_graph.h): what is in the buffers is forgotten where a recorded piece of work begins and ends.
 //
 // A service of a Context: c.decode_ahead. Products whose weight is in blocks and fits ask it instead of
-// taking scratch. It takes two buffers of memory and keeps the weights it has seen. One stream may use it,
+// taking scratch. It takes two buffers of memory and keeps the weights it has seen, so it leaves
+// alone those that are streamed. One stream may use it,
 // that of the runtime.
 #pragma once
 

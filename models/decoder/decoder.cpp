@@ -71,7 +71,7 @@ Tensor Decoder::run_block(const Context& c, int layer, const Tensor& x, const De
 
 Tensor Decoder::run_block_backward(const Context& c, int layer, const Tensor& dy) {
   DecoderBlock& block = *blocks_[layer];
-  replay_unit<kBlockInputs>(c, &block, block.path(), runner(block, layer, nullptr));
+  enter_backward<kBlockInputs>(c, &block, block.path(), runner(block, layer, nullptr));
   return block.backward(c, dy);
 }
 

@@ -211,7 +211,7 @@ class PreNormBlock final : public DecoderBlock {
     return dx;
   }
 
-  void visit(ModelVisitor& v) override {
+  void visit_layers(ModelVisitor& v) override {
     norm1_.visit(v);
     attention_.visit(v);
     norm2_.visit(v);
@@ -261,7 +261,7 @@ class AlphaResidualBlock final : public DecoderBlock {
     return norm1_.backward(c, dn);
   }
 
-  void visit(ModelVisitor& v) override {
+  void visit_layers(ModelVisitor& v) override {
     norm1_.visit(v);
     attention_.visit(v);
     norm2_.visit(v);
@@ -279,6 +279,12 @@ class AlphaResidualBlock final : public DecoderBlock {
 };
 
 }  // namespace
+
+void DecoderBlock::visit(ModelVisitor& v) {
+  v.begin_unit(this, path_);
+  visit_layers(v);
+  v.end_unit();
+}
 
 std::unique_ptr<DecoderBlock> make_decoder_block(const DecoderConfig& config, const DecoderNames& names,
                                                  int layer) {

@@ -78,10 +78,11 @@ class DecoderBlock {
   virtual ~DecoderBlock() = default;
   virtual Tensor forward(const Context& c, const Tensor& x, const DecoderSides& sides) = 0;
   virtual Tensor backward(const Context& c, const Tensor& dy) = 0;
-  virtual void visit(ModelVisitor& v) = 0;
+  void visit(ModelVisitor& v);
   const std::string& path() const { return path_; }
 
  private:
+  virtual void visit_layers(ModelVisitor& v) = 0;
   std::string path_;
 };
 std::unique_ptr<DecoderBlock> make_decoder_block(const DecoderConfig& config, const DecoderNames& names,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "engine/tape/weight_stream.h"
 #include "models/nn/adapter_weights.h"
 
 namespace rankine {
@@ -99,6 +100,7 @@ std::vector<Param*> DecoderLora::params() {
 }
 
 void DecoderLora::init(const Context& c, std::uint64_t seed) {
+  const WeightPass pass(c);
   for (SharedLinear* layer : layers_) layer->init_adapters(c, seed);
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/core/transfer.h"
+#include "engine/tape/weight_stream.h"
 #include "kernels/embedding/embedding.h"
 
 namespace rankine {
@@ -98,6 +99,7 @@ DecoderInput sequence_input(const Context& c, const DecoderConfig& k, std::span<
 Tensor sequence_logits(const Context& c, Decoder& model, std::span<const std::int32_t> ids,
                        std::int32_t prefix) {
   const Context quiet = c.without_tape();
+  const WeightPass pass(c);
   const Tensor hidden = model.forward(quiet, sequence_input(quiet, model.config(), ids, prefix, 0));
   return model.head().logits(quiet, hidden);
 }
@@ -111,6 +113,7 @@ Generated generate(const Context& c, Decoder& model, const GenerateRequest& r,
                      k.context);
   const std::int64_t room = std::min(r.max_new_tokens, k.context - length);
   const Context quiet = c.without_tape();
+  const WeightPass pass(c);
   KvCache cache = model.make_cache(quiet, length + room);
   Generated out;
   std::span<const std::int32_t> next(r.prompt);

@@ -1,5 +1,6 @@
 #include "models/nn/adapter.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/core/transfer.h"
@@ -86,6 +87,11 @@ void LoraSet::init(const Context& c, std::uint64_t seed, std::span<const Weight>
     fill(c, m.up.value, 0);
     if (m.spec.dora) copy(c, m.magnitude.value, m.norm.base(c, frozen[m.output].value()));
   }
+}
+
+bool LoraSet::starts_from_weights() const {
+  return pissa() ||
+         std::any_of(members_.begin(), members_.end(), [](const LoraMember& m) { return m.spec.dora; });
 }
 
 void LoraSet::init_pissa(const Context& c, std::uint64_t seed, const Tensor& w, LoraMember& m) {

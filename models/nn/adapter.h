@@ -95,6 +95,7 @@ class LoraSet {
   // use SharedLinear::init_adapters for those. A resumed PiSSA run calls it too, for up0 and down0, before
   // the parameters come back.
   void init(const Context& c, std::uint64_t seed, std::span<const Weight> frozen = {});
+  bool starts_from_weights() const;
   bool pissa() const { return members_.front().spec.init == LoraInit::pissa; }
 
   // A user's strength u at sampling time; 1 in training. Scales s; DoRA's m becomes (1 - u) ||w_i|| + u m.

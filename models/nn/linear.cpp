@@ -1,6 +1,7 @@
 #include "models/nn/linear.h"
 
 #include "engine/tape/tape.h"
+#include "engine/tape/weight_stream.h"
 #include "kernels/dora/dora.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul/matmul.h"
@@ -33,7 +34,10 @@ bool SharedLinear::needs_input() const {
 }
 
 void SharedLinear::init_adapters(const Context& c, std::uint64_t seed) {
-  for (const auto& set : adapters_) set->init(c, seed, weights_);
+  for (const auto& set : adapters_) {
+    if (set->starts_from_weights()) need_weights(c, &weights_.front(), Direction::forward);
+    set->init(c, seed, weights_);
+  }
 }
 
 std::vector<LoraSet*> SharedLinear::active_sets(const Context& c) {

@@ -39,7 +39,7 @@ class SharedLinear {
   FileLayout layout() const { return layout_; }
   const Weight& weight(int output) const { return weights_[output]; }
   LoraSets& adapters() { return adapters_; }
-  // LoraSet::init of every adapter, with the frozen weights that DoRA and PiSSA start from.
+  // LoraSet::init of every adapter, with the frozen weights that DoRA and PiSSA start from. In a WeightPass.
   void init_adapters(const Context& c, std::uint64_t seed);
   void visit(ModelVisitor& v);
 

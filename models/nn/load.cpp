@@ -154,6 +154,7 @@ void WeightLoader::weight(Weight& w) {
   Tensor value(c_.memory(), w.shape(), dtype, Account::weights, w.path());
   if (!c_.planning()) fill_from(value, w, origin, info);
   w.set_value(std::move(value));
+  if (options_.stream) options_.stream->loaded(w);
 }
 
 void WeightInitialiser::weight(Weight& w) {
@@ -174,6 +175,7 @@ void WeightInitialiser::weight(Weight& w) {
   }
   if (value.dtype() != DType::f32) copy(c_, value, wide);
   w.set_value(std::move(value));
+  if (stream_) stream_->loaded(w);
 }
 
 }  // namespace rankine

@@ -7,6 +7,7 @@
 
 #include "io/formats/tensor_source.h"
 #include "models/nn/weight.h"
+#include "models/nn/weight_stream.h"
 
 namespace rankine {
 
@@ -25,6 +26,8 @@ struct LoadOptions {
   std::shared_ptr<const TensorSource> mapped = nullptr;
   // The block type that a float matrix is rounded to while loading; nothing: as in the file.
   std::function<std::optional<DType>(const Weight&)> quantise = nullptr;
+  // Takes weights off the device one by one, as they are loaded.
+  PagedWeightStream* stream = nullptr;
 };
 
 // Gives every weight of `model` its value. Matrices stay in the file's float or block type (f64 and 8-bit
@@ -39,7 +42,8 @@ void load_weights(const Context& c, Model& model, const TensorSource& source, co
 // paths that `is_zero` names (the last layer of each residual branch, as the reference models start).
 template <class Model>
 void init_weights(const Context& c, Model& model, std::uint64_t seed, DType matrices,
-                  const std::function<bool(const std::string&)>& is_zero);
+                  const std::function<bool(const std::string&)>& is_zero,
+                  PagedWeightStream* stream = nullptr);
 
 // Values in the file's element order, decoded to fp32: the inverse of loading.
 std::vector<float> to_file_order(const Tensor& value, FileLayout layout);
@@ -66,8 +70,8 @@ class WeightLoader final : public ModelVisitor {
 class WeightInitialiser final : public ModelVisitor {
  public:
   WeightInitialiser(const Context& c, std::uint64_t seed, DType matrices,
-                    std::function<bool(const std::string&)> is_zero)
-      : c_(c), seed_(seed), matrices_(matrices), is_zero_(std::move(is_zero)) {}
+                    std::function<bool(const std::string&)> is_zero, PagedWeightStream* stream)
+      : c_(c), seed_(seed), matrices_(matrices), is_zero_(std::move(is_zero)), stream_(stream) {}
   void weight(Weight& w) override;
 
  private:
@@ -75,6 +79,7 @@ class WeightInitialiser final : public ModelVisitor {
   std::uint64_t seed_;
   DType matrices_;
   std::function<bool(const std::string&)> is_zero_;
+  PagedWeightStream* stream_;
 };
 
 template <class Model>
@@ -86,8 +91,8 @@ void load_weights(const Context& c, Model& model, const TensorSource& source, co
 
 template <class Model>
 void init_weights(const Context& c, Model& model, std::uint64_t seed, DType matrices,
-                  const std::function<bool(const std::string&)>& is_zero) {
-  WeightInitialiser init(c, seed, matrices, is_zero);
+                  const std::function<bool(const std::string&)>& is_zero, PagedWeightStream* stream) {
+  WeightInitialiser init(c, seed, matrices, is_zero, stream);
   model.visit(init);
 }
 

@@ -15,12 +15,14 @@ ResnetBlock::ResnetBlock(const ResnetSpec& s)
 }
 
 void ResnetBlock::visit(ModelVisitor& v) {
+  v.begin_unit(this, path_);
   norm1_.visit(v);
   conv1_.visit(v);
   if (emb_) emb_->visit(v);
   norm2_.visit(v);
   conv2_.visit(v);
   if (skip_) skip_->visit(v);
+  v.end_unit();
 }
 
 Tensor ResnetBlock::forward(const Context& c, const Tensor& x, const Tensor& silu_emb) {

@@ -71,10 +71,14 @@ class Weight {
 class SharedLinear;
 class Conv2d;
 
-// Walks a model: every layer shows its stored tensors and its adaptable maps, in a fixed order.
+// Walks a model: every layer shows its stored tensors and its adaptable maps, in a fixed order: that of a
+// forward pass, as far as units go.
 class ModelVisitor {
  public:
   virtual ~ModelVisitor() = default;
+  // Around what belongs to a unit (engine/tape/unit.h); `owner` is the one that its tape frames have.
+  virtual void begin_unit(const void* owner, const std::string& path) {}
+  virtual void end_unit() {}
   virtual void weight(Weight& w) {}
   virtual void linear(SharedLinear& layer) {}  // after its weights
   virtual void conv(Conv2d& layer) {}

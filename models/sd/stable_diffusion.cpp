@@ -186,12 +186,14 @@ StableDiffusion::StableDiffusion(SdCheckpoint checkpoint, std::shared_ptr<const 
   }
 }
 
-void StableDiffusion::load(const Context& c) {
+void StableDiffusion::load(const Context& c, PagedWeightStream* stream) {
   for (std::size_t i = 0; i < text.encoders.size(); ++i) {
     const SdComponent& at = checkpoint_.text_encoders[i].at;
     load_weights(c, *text.encoders[i].model, *at.source, at.naming);
   }
-  load_weights(c, unet, *checkpoint_.unet.source, checkpoint_.unet.naming);
+  LoadOptions streamed;
+  streamed.stream = stream;
+  load_weights(c, unet, *checkpoint_.unet.source, checkpoint_.unet.naming, streamed);
   load_weights(c, vae, *checkpoint_.vae.source, checkpoint_.vae.naming);
 }
 
@@ -236,7 +238,7 @@ class NearIdentity final : public ModelVisitor {
 
 }  // namespace
 
-void StableDiffusion::init(const Context& c, std::uint64_t seed, DType matrices) {
+void StableDiffusion::init(const Context& c, std::uint64_t seed, DType matrices, PagedWeightStream* stream) {
   const auto nothing = [](const std::string&) { return false; };
   // Residual branches start at zero: a fresh deep model is then nearly linear and learns evenly from the
   // first step.
@@ -245,7 +247,7 @@ void StableDiffusion::init(const Context& c, std::uint64_t seed, DType matrices)
            path.ends_with(".conv2.weight") || path == "out.2.weight";
   };
   for (auto& e : text.encoders) init_weights(c, *e.model, seed, matrices, nothing);
-  init_weights(c, unet, seed, matrices, last_of_branch);
+  init_weights(c, unet, seed, matrices, last_of_branch, stream);
   init_weights(c, vae, seed, matrices, last_of_branch);
   if (matrices != DType::f32) return;  // half-stored weights are for benchmarks, which learn nothing
   NearIdentity near_identity(c);

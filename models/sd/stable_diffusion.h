@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/text/clip_tokenizer.h"
+#include "models/nn/weight_stream.h"
 #include "models/sd/sd_checkpoint.h"
 #include "models/unet/unet.h"
 
@@ -74,9 +75,10 @@ class StableDiffusion {
   // Builds the modules; weights come with load() or init().
   explicit StableDiffusion(SdCheckpoint checkpoint, std::shared_ptr<const ClipTokenizer> tokenizer);
 
-  void load(const Context& c);  // every weight from the checkpoint
+  // Every weight from the checkpoint. `stream`: of the U-Net.
+  void load(const Context& c, PagedWeightStream* stream = nullptr);
   // Random weights in the given storage type, as a model that is to be trained from nothing starts.
-  void init(const Context& c, std::uint64_t seed, DType matrices);
+  void init(const Context& c, std::uint64_t seed, DType matrices, PagedWeightStream* stream = nullptr);
 
   // Writes all weights as one file with the key layout of v1-5-pruned (SD 1.x layout only), with the
   // vocabulary in its metadata. The live weights stay as they are. Throws Error for other layouts.

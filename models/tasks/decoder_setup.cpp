@@ -7,6 +7,7 @@
 #include "io/text/spm_tokenizer.h"
 #include "io/text/spm_trainer.h"
 #include "models/tasks/base_shape.h"
+#include "models/tasks/streaming_setup.h"
 
 namespace rankine {
 namespace fs = std::filesystem;
@@ -121,7 +122,9 @@ DecoderVocabulary vocabulary_for(const config::RunConfig& config, const DecoderC
   return v;
 }
 
-LoadedDecoder load_decoder(const Context& c, const config::RunConfig& config) {
+LoadedDecoder load_decoder(const Context& c, const config::RunConfig& config,
+                           const WeightStreaming& streaming) {
+  require_frozen(config, streaming);
   LoadedDecoder out;
   out.checkpoint = checkpoint_of(config);
   DecoderVocabulary vocabulary = vocabulary_for(config, out.checkpoint);
@@ -129,6 +132,8 @@ LoadedDecoder load_decoder(const Context& c, const config::RunConfig& config) {
   out.vocabulary = std::move(vocabulary.file);
   const DecoderCheckpoint& k = out.checkpoint;
   out.model = std::make_unique<Decoder>(c, k.config, k.names);
+  out.stream = std::make_unique<PagedWeightStream>(
+      c.runtime(), [&](ModelVisitor& v) { out.model->visit(v); }, streaming);
   if (!k.source) {
     out.name = "new model";
     out.fingerprint = join("new ", config.optim.seed);
@@ -136,14 +141,17 @@ LoadedDecoder load_decoder(const Context& c, const config::RunConfig& config) {
     const auto is_zero = [](const std::string& path) {
       return path.ends_with("self_attn.o_proj.weight") || path.ends_with("mlp.down_proj.weight");
     };
-    init_weights(c, *out.model, static_cast<std::uint64_t>(config.optim.seed), DType::f32, is_zero);
+    init_weights(c, *out.model, static_cast<std::uint64_t>(config.optim.seed), DType::f32, is_zero,
+                 out.stream.get());
     return out;
   }
   fs::path path = k.path.lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   out.name = path.filename().string();
   out.fingerprint = fingerprint_of(*k.source);
-  load_weights(c, *out.model, *k.source, k.naming(), load_options(config, k));
+  LoadOptions options = load_options(config, k);
+  options.stream = out.stream.get();
+  load_weights(c, *out.model, *k.source, k.naming(), options);
   return out;
 }
 

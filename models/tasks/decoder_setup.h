@@ -13,6 +13,7 @@ namespace rankine {
 struct LoadedDecoder {
   DecoderCheckpoint checkpoint;  // of a new model: sizes and names, no source
   std::unique_ptr<Decoder> model;
+  std::unique_ptr<PagedWeightStream> stream;  // of its blocks
   std::shared_ptr<const Tokenizer> tokenizer;
   ExportVocabulary vocabulary;
   std::string name;         // file or folder name of the base
@@ -35,7 +36,9 @@ struct DecoderVocabulary {
 DecoderVocabulary vocabulary_for(const config::RunConfig& config, const DecoderCheckpoint& checkpoint);
 
 // Opens `config.model.base_model` with its weights mapped where they can be used as they lie, or makes
-// `new_model`. On a plan device nothing is read but headers.
-LoadedDecoder load_decoder(const Context& c, const config::RunConfig& config);
+// `new_model`. On a plan device nothing is read but headers. Throws ConfigError when weights are to be
+// streamed that train.
+LoadedDecoder load_decoder(const Context& c, const config::RunConfig& config,
+                           const WeightStreaming& streaming = {});
 
 }  // namespace rankine

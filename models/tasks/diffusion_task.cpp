@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/core/transfer.h"
+#include "engine/tape/weight_stream.h"
 #include "io/files/sha256.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/loss/loss.h"
@@ -87,6 +88,7 @@ DiffusionTask::DiffusionTask(const config::RunConfig& config, LoadedModel model,
       data_(std::move(data)),
       schedule_(noise_schedule_for(config, *model_.sd)),
       latents_(model_.sd->vae.encoder, model_.sha256, cache_folder(config)) {
+  if (model_.stream) step_memory().weights = model_.stream->pages();
   StableDiffusion& sd = *model_.sd;
   const double text_ratio =
       config.adapter.text_encoder_lr.value_or(config.optim.learning_rate) / config.optim.learning_rate;
@@ -274,6 +276,7 @@ void DiffusionTask::run(const Context& c, Inputs in, Tensor& loss) {
 }
 
 void DiffusionTask::compute(const Context& c, const Inputs& in, Tensor& loss) {
+  const WeightPass pass(c);
   Tape tape(&step_memory());
   const Context recording = c.with_tape(tape);
   c.phase("forward");
@@ -333,6 +336,7 @@ std::optional<double> DiffusionTask::validate(Context& c) {
   local.training = false;
   local.step = 0;  // the same noise whenever it is asked for
   local.seed = static_cast<std::uint64_t>(config_.optim.seed);
+  const WeightPass pass(c);
   double total = 0;
   std::uint32_t first = 0;
   for (const Visit& v : fixed) {

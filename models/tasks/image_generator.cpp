@@ -1,6 +1,7 @@
 #include "models/tasks/image_generator.h"
 
 #include "engine/core/transfer.h"
+#include "engine/tape/weight_stream.h"
 #include "io/image/pixels.h"
 #include "kernels/elementwise/elementwise.h"
 
@@ -44,7 +45,11 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
   const Denoiser network = bind_network(c, sd, condition, r.stop);
   const Tensor noise =
       initial_noise(c, {1, r.height / down, r.width / down, sd.vae.config.latent_channels}, spec);
-  const Tensor latent = run_sampler(c, schedule, spec, noise, guidance ? guided(c, network, r.cfg) : network);
+  Tensor latent;
+  {
+    const WeightPass pass(c);
+    latent = run_sampler(c, schedule, spec, noise, guidance ? guided(c, network, r.cfg) : network);
+  }
   const Tensor picture = sd.decode(c, latent);
   if (c.planning()) return Image(r.width, r.height);
   return from_float_hwc(floats_of(picture), r.width, r.height);

@@ -5,6 +5,7 @@
 #include "io/files/sha256.h"
 #include "io/text/bpe_trainer.h"
 #include "models/tasks/base_shape.h"
+#include "models/tasks/streaming_setup.h"
 
 namespace rankine {
 namespace fs = std::filesystem;
@@ -74,8 +75,13 @@ std::string folder_identity(const fs::path& folder) {
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
 }
 
+void make_stream(const Context& c, LoadedModel& m, const WeightStreaming& streaming) {
+  m.stream = std::make_unique<PagedWeightStream>(
+      c.runtime(), [&](ModelVisitor& v) { m.sd->unet.visit(v); }, streaming);
+}
+
 LoadedModel make_new(const Context& c, const config::RunConfig& config,
-                     const std::vector<std::string>& captions) {
+                     const std::vector<std::string>& captions, const WeightStreaming& streaming) {
   LoadedModel m;
   SdCheckpoint k = new_checkpoint(config);
   const auto tokenizer =
@@ -83,7 +89,8 @@ LoadedModel make_new(const Context& c, const config::RunConfig& config,
   k.text_encoders[0].config.vocab = tokenizer->vocab_size();
   k.merges = tokenizer->merges_text();
   m.sd = std::make_unique<StableDiffusion>(std::move(k), tokenizer);
-  m.sd->init(c, static_cast<std::uint64_t>(config.optim.seed), DType::f32);
+  make_stream(c, m, streaming);
+  m.sd->init(c, static_cast<std::uint64_t>(config.optim.seed), DType::f32, m.stream.get());
   m.name = "new model";
   const std::string text = join("seed ", config.optim.seed, ' ', tokenizer->merges_text());
   m.sha256 = sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
@@ -123,8 +130,10 @@ std::shared_ptr<const ClipTokenizer> find_tokenizer(const SdCheckpoint& k, const
 }
 
 LoadedModel load_model(const Context& c, const config::RunConfig& config, const TokenizerSearch& search,
-                       const std::vector<std::string>& captions) {
-  if (config.model.new_model && config.model.base_model.empty()) return make_new(c, config, captions);
+                       const std::vector<std::string>& captions, const WeightStreaming& streaming) {
+  require_frozen(config, streaming);
+  if (config.model.new_model && config.model.base_model.empty())
+    return make_new(c, config, captions, streaming);
   const fs::path path = config.model.base_model;
   SdCheckpoint k = sd_checkpoint_of(config);
   const auto tokenizer = is_shape(config.model.base_model)
@@ -134,7 +143,8 @@ LoadedModel load_model(const Context& c, const config::RunConfig& config, const 
   m.name = path.filename().string();
   m.sd = std::make_unique<StableDiffusion>(std::move(k), tokenizer);
   m.sd->set_clip_skip(static_cast<int>(config.data.clip_skip));
-  m.sd->load(c);
+  make_stream(c, m, streaming);
+  m.sd->load(c, m.stream.get());
   if (!c.planning()) m.sha256 = fs::is_directory(path) ? folder_identity(path) : sha256_of_file(path);
   return m;
 }

@@ -19,7 +19,8 @@ struct TokenizerSearch {
 
 struct LoadedModel {
   std::unique_ptr<StableDiffusion> sd;
-  std::string name;    // file or folder name of the base
+  std::unique_ptr<PagedWeightStream> stream;  // of the U-Net; null where somebody else made the model
+  std::string name;                           // file or folder name of the base
   std::string sha256;  // of the single file; of the names and sizes of a folder or a new model's settings
 };
 
@@ -34,9 +35,10 @@ std::shared_ptr<const ClipTokenizer> find_tokenizer(const SdCheckpoint& checkpoi
                                                     const TokenizerSearch& search);
 
 // Opens and loads `config.model.base_model` (or initialises `new_model`, learning its vocabulary from
-// `captions`). On a plan device nothing is read but headers.
+// `captions`). On a plan device nothing is read but headers. Streams weights of the U-Net alone. Throws
+// ConfigError when weights are to be streamed that train.
 LoadedModel load_model(const Context& c, const config::RunConfig& config, const TokenizerSearch& search,
-                       const std::vector<std::string>& captions);
+                       const std::vector<std::string>& captions, const WeightStreaming& streaming = {});
 
 // Schedule of the run: prediction type auto means the model's own.
 NoiseSchedule noise_schedule_for(const config::RunConfig& config, const StableDiffusion& sd);

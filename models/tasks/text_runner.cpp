@@ -5,6 +5,7 @@
 
 #include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
+#include "engine/tape/weight_stream.h"
 #include "kernels/attention/attention.h"
 #include "kernels/embedding/embedding.h"
 
@@ -73,14 +74,16 @@ std::vector<Tensor*> TextRunner::Batch::tensors() {
 
 namespace {
 
-// The largest matrix in blocks that is no head: one of those is larger than all others, and used once.
+// The largest matrix in blocks that is kept on the device and no head: one of those is larger than all
+// others, and used once.
 class LargestStored final : public ModelVisitor {
  public:
   explicit LargestStored(std::int64_t vocab) : vocab_(vocab) {}
   void linear(SharedLinear& layer) override {
     for (int i = 0; i < layer.outputs(); ++i) {
       const Tensor& w = layer.weight(i).value();
-      if (is_block(w.dtype()) && layer.out_features(i) != vocab_) elements = std::max(elements, w.numel());
+      if (w.defined() && is_block(w.dtype()) && layer.out_features(i) != vocab_)
+        elements = std::max(elements, w.numel());
     }
   }
   std::int64_t elements = 0;
@@ -105,6 +108,7 @@ void TextRunner::train(const Context& c, Batch batch, Tensor& loss, bool recorda
 }
 
 void TextRunner::compute(const Context& c, const Batch& batch, Tensor& loss) {
+  const WeightPass pass(c);
   Tape tape(memory_);
   Context recording = c.with_tape(tape);
   recording.decode_ahead = ahead_ ? &*ahead_ : nullptr;
@@ -119,6 +123,7 @@ void TextRunner::compute(const Context& c, const Batch& batch, Tensor& loss) {
 
 TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> sequences, StopFlag stop) {
   TextScore score;
+  const WeightPass pass(c);
   Context local = c;
   local.training = false;
   for (std::size_t i = 0; i < sequences.size(); ++i) {

@@ -57,7 +57,7 @@ class TextRunner {
   std::int32_t pad_id_;
   StepMemory* memory_;
   StepGraphs<Batch> graphs_;
-  std::optional<DecodeAhead> ahead_;  // on CUDA, of a model with matrices in blocks
+  std::optional<DecodeAhead> ahead_;  // on CUDA, of a model that keeps matrices in blocks
 };
 
 }  // namespace rankine

@@ -43,6 +43,7 @@ TextTask::TextTask(const config::RunConfig& config, LoadedDecoder model, std::un
       model_(std::move(model)),
       data_(std::move(data)),
       runner_(*model_.model, model_.tokenizer->specials().pad.value_or(0), &step_memory()) {
+  if (model_.stream) step_memory().weights = model_.stream->pages();
   if (full()) {
     FullTraining all(trained_weights_);
     model_.model->visit(all);

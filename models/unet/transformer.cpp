@@ -24,6 +24,7 @@ TransformerBlock::TransformerBlock(const std::string& path, const TransformerSpe
       ff_out_(path + ".ff.net.2", 4 * s.channels, s.channels) {}
 
 void TransformerBlock::visit(ModelVisitor& v) {
+  v.begin_unit(this, path_);
   norm1_.visit(v);
   self_qkv_.visit(v);
   self_out_.visit(v);
@@ -34,6 +35,7 @@ void TransformerBlock::visit(ModelVisitor& v) {
   norm3_.visit(v);
   ff_in_.visit(v);
   ff_out_.visit(v);
+  v.end_unit();
 }
 
 Tensor TransformerBlock::forward(const Context& c, const Tensor& x, const Tensor& context) {

@@ -23,9 +23,19 @@ class DecoderGolden : public ::testing::TestWithParam<const char*> {
              (std::string("decoder_") + GetParam() + ".safetensors")) {
     config = decoder_config_from_json(nlohmann::json::parse(file.metadata().at("config")), file.describe());
     prefix = std::stoi(file.metadata().at("prefix"));
-    model = std::make_unique<Decoder>(c, config, names_of(config));
-    load_weights(c, *model, file, prefixed("weights/"));
+    load(0);
     for (const float id : values_of(file, "in/ids")) ids.push_back(static_cast<std::int32_t>(id));
+  }
+
+  // The weights of `streamed` layers come from a file.
+  void load(int streamed) {
+    stream.reset();
+    model = std::make_unique<Decoder>(c, config, names_of(config));
+    stream = stream_of(runtime, *model, folder, streamed);
+    LoadOptions options;
+    options.stream = stream.get();
+    load_weights(c, *model, file, prefixed("weights/"), options);
+    linears.clear();
   }
 
   LoraSpec spec() const {
@@ -87,6 +97,8 @@ class DecoderGolden : public ::testing::TestWithParam<const char*> {
   DecoderConfig config;
   int prefix = 0;
   std::unique_ptr<Decoder> model;
+  PageFolder folder;
+  std::unique_ptr<PagedWeightStream> stream;
   std::vector<std::int32_t> ids;
   std::vector<SharedLinear*> linears;
   int compared = 0;
@@ -156,28 +168,31 @@ TEST_P(DecoderGolden, LossAndLoraGradients) {
 
 // Where the tape keeps things, and whether it keeps them, changes no bit.
 TEST_P(DecoderGolden, MemoryOptionsGiveTheSameBits) {
-  DecoderLora network;
-  network.attach(*model, [&](const std::string& path) {
-    return LoraTargets{}.matches(config, model->names(), path) ? std::optional(spec()) : std::nullopt;
-  });
-  Collect collect(linears);
-  model->visit(collect);
-  ParamArena arena(c, network.params());
-  take_adapter(network);
   std::vector<std::vector<float>> gradients;
-  for (const MemoryPolicy& policy : memory_policies()) {
-    PageFolder folder;
-    StepMemory memory = folder.memory(runtime, policy);
-    arena.zero_grad(c);
-    Tape tape(&memory);
-    const Context recording = c.with_tape(tape);
-    const Tensor hidden = model->forward(recording, sequence_input(c, config, ids, prefix, 0));
-    Tensor loss = c.empty({1}, "loss");
-    fill(c, loss, 0);
-    model->backward(recording, model->head().train(recording, hidden, targets(), loss));
-    const auto g = arena.grad().span<float>();
-    gradients.emplace_back(g.begin(), g.end());
-    EXPECT_EQ(memory.tape.paged_peak > 0, pages(policy));
+  for (const int streamed : streamed_counts(config.layers)) {
+    load(streamed);
+    DecoderLora network;
+    network.attach(*model, [&](const std::string& path) {
+      return LoraTargets{}.matches(config, model->names(), path) ? std::optional(spec()) : std::nullopt;
+    });
+    Collect collect(linears);
+    model->visit(collect);
+    ParamArena arena(c, network.params());
+    take_adapter(network);
+    for (const MemoryPolicy& policy : memory_policies()) {
+      StepMemory memory = folder.memory(runtime, policy);
+      arena.zero_grad(c);
+      const WeightPass pass(c);
+      Tape tape(&memory);
+      const Context recording = c.with_tape(tape);
+      const Tensor hidden = model->forward(recording, sequence_input(c, config, ids, prefix, 0));
+      Tensor loss = c.empty({1}, "loss");
+      fill(c, loss, 0);
+      model->backward(recording, model->head().train(recording, hidden, targets(), loss));
+      const auto g = arena.grad().span<float>();
+      gradients.emplace_back(g.begin(), g.end());
+      EXPECT_EQ(memory.tape.paged_peak > 0, pages(policy));
+    }
   }
   for (const auto& g : gradients) EXPECT_EQ(g, gradients[0]);
 }

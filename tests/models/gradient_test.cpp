@@ -150,24 +150,37 @@ TEST_F(Gradients, UNetLoraOnEveryTarget) {
 // Where the tape keeps things, and whether it keeps them, changes no bit.
 TEST_F(Gradients, MemoryOptionsGiveTheSameBitsOfAUNet) {
   std::vector<std::vector<float>> gradients;
+  UNet sizes(tiny());
+  const int units = units_of(sizes);
+  ASSERT_GE(units, 8);
   for (const MemoryPolicy& policy : memory_policies()) {
-    PageFolder folder;
-    memory = folder.memory(runtime, policy);
-    UNet unet(tiny());
-    init_weights(c, unet, 1, DType::f32, [](const std::string&) { return false; });
-    LoraNetwork network;
-    LoraPlan plan;
-    plan.unet.rank = 3;
-    network.attach(unet, [&](const LoraTarget& t) { return plan.choose(t); });
-    ParamArena arena(c, network.params());
-    network.init(c, 5);
-    randomise(arena, 0.05F);
-    arena.zero_grad(c);
-    unet_loss(unet, true);
-    const auto g = arena.grad().span<float>();
-    gradients.emplace_back(g.begin(), g.end());
-    EXPECT_EQ(memory.tape.paged_peak > 0, pages(policy));
-    memory.pages.reset();
+    for (const int streamed : streamed_counts(units)) {
+      PageFolder folder;
+      memory = folder.memory(runtime, policy);
+      UNet unet(tiny());
+      const auto stream = stream_of(runtime, unet, folder, streamed);
+      init_weights(
+          c, unet, 1, DType::f32, [](const std::string&) { return false; }, stream.get());
+      EXPECT_EQ(stream->units(), units);
+      LoraNetwork network;
+      LoraPlan plan;
+      plan.unet.rank = 3;
+      network.attach(unet, [&](const LoraTarget& t) { return plan.choose(t); });
+      ParamArena arena(c, network.params());
+      network.init(c, 5);
+      randomise(arena, 0.05F);
+      arena.zero_grad(c);
+      {
+        const WeightPass pass(c);
+        unet_loss(unet, true);
+        EXPECT_EQ(runtime.memory().held(Account::streamed) > 0, streamed > 0);
+      }
+      EXPECT_EQ(runtime.memory().held(Account::streamed), 0U);
+      const auto g = arena.grad().span<float>();
+      gradients.emplace_back(g.begin(), g.end());
+      EXPECT_EQ(memory.tape.paged_peak > 0, pages(policy));
+      memory.pages.reset();
+    }
   }
   for (const auto& g : gradients) EXPECT_EQ(g, gradients[0]);
 }

@@ -1,4 +1,4 @@
-// The ways in which a tape can keep a step's memory, for tests that compare their bits.
+// The ways in which a step's memory can be kept, for tests that compare their bits.
 #pragma once
 
 #include <cstdlib>
@@ -8,6 +8,7 @@
 
 #include "engine/tape/page_store.h"
 #include "engine/tape/step_memory.h"
+#include "models/nn/weight_stream.h"
 
 namespace rankine::testing_support {
 
@@ -18,6 +19,21 @@ inline std::vector<MemoryPolicy> memory_policies() {
       {{}, kKeep}, {{}, kRecompute}, {{}, kPage},
       {{}, kBoth}, {{kPage}, kKeep}, {{kPage, kRecompute, kKeep, kBoth}, kPage},
   };
+}
+
+// Of so many units: none, some, all.
+inline std::vector<int> streamed_counts(int units) { return {0, units / 2, units}; }
+
+// How many units a model has.
+template <class Model>
+int units_of(Model& model) {
+  class Counter final : public ModelVisitor {
+   public:
+    void begin_unit(const void*, const std::string&) override { ++count; }
+    int count = 0;
+  } counter;
+  model.visit(counter);
+  return counter.count;
 }
 
 inline bool pages(const MemoryPolicy& policy) {
@@ -47,8 +63,22 @@ class PageFolder {
     return memory;
   }
 
+  WeightStreaming streaming(int units, std::size_t host_bytes = 0,
+                            std::size_t file_bytes = std::size_t{64} << 20) const {
+    return {units, {host_bytes, file_bytes, path_}};
+  }
+  const std::filesystem::path& path() const { return path_; }
+
  private:
   std::filesystem::path path_;
 };
+
+// The weights of `units` units of a model that is not loaded yet, streamed from a file of `folder`.
+template <class Model>
+std::unique_ptr<PagedWeightStream> stream_of(Runtime& runtime, Model& model, const PageFolder& folder,
+                                             int units) {
+  return std::make_unique<PagedWeightStream>(
+      runtime, [&](ModelVisitor& v) { model.visit(v); }, folder.streaming(units));
+}
 
 }  // namespace rankine::testing_support
