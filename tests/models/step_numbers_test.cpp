@@ -198,7 +198,7 @@ TEST_F(StepNumbers, TextGrowsNothingOnceEveryLengthWasSeen) {
   }
   const config::RunConfig k = config::parse_run_config(
       "task_type: text-generation\nmethod: full\ntrain_data_dir: " + (folder / "rows.jsonl").string() +
-          "\noutput_dir: unused\nbatch_size: 2\nmax_length: 128\n"
+          "\noutput_dir: unused\nbatch_size: 1\nmax_length: 128\n"
           "custom_template: {user: \"Q {user}\\n\", assistant: \"A {assistant}\"}\n"
           "new_model: {decoder: {vocab: 320, width: 64, mlp: 128, layers: 2, heads: 4, kv_heads: 2, context: "
           "256}}\n",
@@ -209,13 +209,8 @@ TEST_F(StepNumbers, TextGrowsNothingOnceEveryLengthWasSeen) {
   TextTask task(k, load_decoder(c, k), std::move(data));
   const std::int64_t epoch = task.steps_per_epoch();
   const Notes notes = run(task, 3 * epoch);
-  // Rows are drawn anew in every epoch: a batch of the second may be longer than any of the first.
-  std::uint64_t longest = 0;
-  for (const StepRecord& r : notes.records) {
-    EXPECT_TRUE(r.growths == 0 || r.tape_peak >= longest) << "step " << r.step << " grew and is not larger";
-    longest = std::max(longest, r.tape_peak);
-  }
-  EXPECT_LT(last_growth(notes.records), 3 * epoch);
+  EXPECT_GT(last_growth(notes.records), 0) << "the test sees no growth at all";
+  EXPECT_LE(last_growth(notes.records), epoch);
 }
 
 }  // namespace
