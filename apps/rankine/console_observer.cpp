@@ -26,6 +26,7 @@ void ConsoleObserver::on_step(const StepRecord& r) {
   seconds_.add(r.seconds);
   if (r.seconds > 0) rate_.add(static_cast<double>(r.samples) / r.seconds);
   loss_.add(r.loss);
+  if (r.waited_for_pages && r.seconds > 0) waited_.add(*r.waited_for_pages / r.seconds);
   const Clock::time_point now = Clock::now();
   const bool last = r.step == r.max_steps;
   const bool due = !last_line_ || (console_.terminal() ? now - *last_line_ >= kBetweenUpdates
@@ -45,6 +46,8 @@ void ConsoleObserver::on_step(const StepRecord& r) {
   p.grad_norm = r.grad_norm;
   p.memory_bytes = r.device_peak;
   p.memory_budget_bytes = sizes_.memory_budget;
+  p.paged_bytes = r.paged_peak;
+  if (r.waited_for_pages) p.waited_share = waited_.value();
   if (console_.terminal() && !last) return console_.progress(progress_line(p, console_.width() - 1));
   console_.info(progress_line(p));
 }

@@ -32,7 +32,7 @@ class ConsoleObserver final : public TrainObserver {
   Console& console_;
   Sizes sizes_;
   MovingMedian seconds_, rate_;
-  MovingAverage loss_;
+  MovingAverage loss_, waited_;
   std::optional<Clock::time_point> last_line_;
   std::string unit_;
 };

@@ -69,7 +69,8 @@ void PlannedRun::run_bucket(BucketPlan& bucket) {
   PageStore& pages = *task_->step_memory().pages;
   pages.reset_counters();
   ledger_.begin();
-  micro_step(context_, bucket, state_->loss());
+  MemoryTrace trace = trace_of(*runtime_, [&] { micro_step(context_, bucket, state_->loss()); });
+  if (plan_.trace.empty() || trace.peak() > plan_.trace.peak()) plan_.trace = std::move(trace);
   bucket.micro_step = ledger_.cost();
   bucket.seconds = ledger_.seconds();
   bucket.waited = pages.counters().seconds_waited;

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "apps/rankine/memory_trace_json.h"
 #include "engine/core/error.h"
 #include "io/files/atomic_write.h"
 
@@ -66,6 +67,9 @@ RunFacts from_json(const Json& json) {
   take(json, "dataset", f.dataset);
   take(json, "warnings", f.warnings);
   if (json.contains("operations")) f.operations = operations_from_json(json["operations"]);
+  take(json, "budget_bytes", f.budget);
+  if (const auto it = json.find("step_memory"); it != json.end() && !it->is_null())
+    f.step_memory = memory_trace_from(*it);
   return f;
 }
 
@@ -92,7 +96,9 @@ void write_run_facts(const std::filesystem::path& run_dir, const RunFacts& f) {
                      {"timings", f.timings},
                      {"dataset", f.dataset},
                      {"warnings", f.warnings},
-                     {"operations", operations_to_json(f.operations)}};
+                     {"operations", operations_to_json(f.operations)},
+                     {"budget_bytes", f.budget},
+                     {"step_memory", f.step_memory.empty() ? Json() : to_json(f.step_memory)}};
   write_file_atomically(run_dir / kRunFactsFile,
                         json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -103,6 +109,8 @@ std::optional<RunFacts> read_run_facts(const std::filesystem::path& run_dir) {
   std::ifstream in(file);
   try {
     return from_json(Json::parse(in));
+  } catch (const DataError& e) {
+    throw DataError(join(file.string(), ": ", e.what()));
   } catch (const Json::exception& e) {
     throw DataError(join(file.string(), ": not a run's facts: ", e.what()));
   }

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/core/memory_trace.h"
+
 namespace rankine::app {
 
 struct OperationTime {
@@ -33,6 +35,8 @@ struct RunFacts {
   std::vector<std::pair<std::string, std::string>> dataset;  // ("Pictures", "48")
   std::vector<std::string> warnings;
   std::vector<OperationTime> operations;  // the slowest of this start
+  std::uint64_t budget = 0;               // bytes that the device's memory must not pass; 0: not known
+  MemoryTrace step_memory;                // planned, of one micro-step of the shape that needs most
 };
 
 inline constexpr const char* kRunFactsFile = "run.json";

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/rankine/session.h"
+#include "engine/core/memory_trace.h"
 #include "engine/train/memory_solver.h"
 
 namespace rankine::app {
@@ -51,6 +52,7 @@ struct RunPlan {
   double unbound_seconds = 0;                        // of a micro-step with everything kept; 0: it is
   std::size_t page_memory = 0;                       // bytes of the host that pages may take
   std::size_t pages_in_host = 0, pages_in_file = 0;  // bytes that they take
+  MemoryTrace trace;                                 // of the micro-step that needs most
 };
 
 // Watches one plan device and notes what each part of the run adds.

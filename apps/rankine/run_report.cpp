@@ -197,6 +197,8 @@ fs::path write_run_report(const fs::path& run_dir) {
   data.validation_loss = validation_of(facts, data.metrics);
   data.summary = summary_of(facts, data);
   data.timings = facts.timings;
+  data.step_memory = facts.step_memory;
+  data.budget_bytes = facts.budget;
   if (facts.planned_peak > 0 && facts.measured_peak > 0) {
     data.plan.push_back({"Peak memory", static_cast<double>(facts.planned_peak) / 0x1p20,
                          static_cast<double>(facts.measured_peak) / 0x1p20, "MiB"});

@@ -153,6 +153,8 @@ void Training::plan() {
     return suggestions_text(settings_that_fit(config_, with, target));
   });
   facts_.planned_peak = plan.peak;
+  facts_.budget = budget_;
+  facts_.step_memory = plan.trace;
   facts_.planned_step_flops = plan.step.flops;
   console_.info(fmt::format("Needs {} of {} memory; a full step is {} GFLOP", format_bytes(plan.peak),
                             format_bytes(budget_), format_compact(plan.step.flops * 1e-9)));

@@ -15,6 +15,7 @@
 #include "engine/core/philox.h"
 #include "engine/core/stream.h"
 #include "engine/core/tensor.h"
+#include "engine/core/traffic.h"
 
 namespace rankine {
 
@@ -54,6 +55,8 @@ class Runtime {
   ThreadPool& pool() { return pool_; }
   CostMeter& cost() { return cost_; }
   Phases& phases() { return phases_; }
+  // Of all work since it was last emptied.
+  Traffic& traffic() { return traffic_; }
   CudaStream cuda_stream() const { return memory_.cuda_stream(); }
   DType activations() const { return activations_; }
   // On a plan device: from now on operations take the time that they would on `card`. Null without one.
@@ -74,6 +77,7 @@ class Runtime {
   ThreadPool pool_;
   CostMeter cost_;
   Phases phases_;
+  Traffic traffic_;
   DType activations_;
   std::optional<PlanClock> clock_;
   WeightStream* weight_stream_ = nullptr;

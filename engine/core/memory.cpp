@@ -186,6 +186,7 @@ std::shared_ptr<Block> Memory::allocate(std::size_t bytes, Account account, std:
     peak_held_ = held();
     at_peak_ = held_;
   }
+  if (listener_) listener_();
   return block;
 }
 
@@ -195,6 +196,7 @@ std::shared_ptr<Block> Memory::adopt(const MappedBytes& mapped, std::size_t byte
   auto block = std::make_shared<Block>(*this, mapped, bytes, std::move(name));
   held_[static_cast<int>(Account::mapped)] += bytes;
   at_peak_[static_cast<int>(Account::mapped)] = held_[static_cast<int>(Account::mapped)];
+  if (listener_) listener_();
   return block;
 }
 
@@ -208,6 +210,7 @@ void Memory::release(std::size_t offset, std::size_t bytes, Account account) {
     if (watched()) forbid_bytes(base() + offset, OffsetAllocator::rounded(bytes));
   }
   held_[static_cast<int>(account)] -= bytes;
+  if (listener_) listener_();
 }
 
 void Memory::move(std::size_t bytes, Account from, Account to) {
@@ -215,6 +218,7 @@ void Memory::move(std::size_t bytes, Account from, Account to) {
     throw std::logic_error("Memory: mapped bytes stay in their account");
   held_[static_cast<int>(from)] -= bytes;
   held_[static_cast<int>(to)] += bytes;
+  if (listener_) listener_();
 }
 
 void Memory::upload([[maybe_unused]] std::byte* to, [[maybe_unused]] std::span<const std::byte> from) {

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -154,6 +155,9 @@ class Memory {
   std::uint64_t allocations() const { return allocations_; }
   // How often the bytes ever handed out grew: a step whose shapes were seen before adds nothing.
   std::uint64_t growths() const { return growths_; }
+  // Is called after every change of held(account), until another one is given; {} for nobody. It must not
+  // throw, nor allocate here (memory_trace.h).
+  void listen(std::function<void()> listener) { listener_ = std::move(listener); }
   // Tensors read by the host (engine/core/transfer.h) so far. On CUDA each one waits for the device.
   std::uint64_t downloads() const { return downloads_; }
   void count_download() { ++downloads_; }
@@ -205,6 +209,7 @@ class Memory {
   std::size_t peak_held_ = 0;
   std::size_t most_used_ = 0;  // the end of all bytes that were ever handed out
   std::uint64_t allocations_ = 0, growths_ = 0;
+  std::function<void()> listener_;
   std::atomic<std::uint64_t> downloads_ = 0;
 };
 

@@ -7,6 +7,7 @@
 namespace rankine {
 
 void Phases::begin(Device device, [[maybe_unused]] CudaStream stream, std::string_view name) {
+  if (listener_) listener_(name);
   if (detail_ == Detail::off || device.plan) return;
   if constexpr (build::cuda) {
     if (device.is_cuda() && cuda::recording(stream)) return;

@@ -5,9 +5,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/core/device.h"
@@ -32,6 +34,8 @@ class Phases {
   // Seconds per name in the order they first began, since the last call; waits for the device. Calls of one
   // name are added up.
   std::vector<Line> take(Device device, CudaStream stream);
+  // Is called by every begin(), on a plan device too; {} for nobody.
+  void listen(std::function<void(std::string_view name)> listener) { listener_ = std::move(listener); }
 
  private:
   struct Mark {
@@ -41,6 +45,7 @@ class Phases {
   };
   Detail detail_ = Detail::off;
   std::vector<Mark> marks_;
+  std::function<void(std::string_view)> listener_;
 };
 
 }  // namespace rankine

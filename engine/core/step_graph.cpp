@@ -1,6 +1,7 @@
 #include "engine/core/step_graph.h"
 
 #include <array>
+#include <utility>
 
 #include "engine/core/cuda_device.h"
 #include "engine/core/transfer.h"
@@ -29,6 +30,20 @@ struct OtherWork {
   ~OtherWork() { runtime.begin_other_work(); }
 };
 
+// While it lives the runtime's Traffic is that of some work alone; nothing of it is left behind.
+class TrafficAside {
+ public:
+  explicit TrafficAside(Runtime& runtime)
+      : runtime_(runtime), before_(std::exchange(runtime.traffic(), Traffic{})) {}
+  ~TrafficAside() { runtime_.traffic() = before_; }
+  TrafficAside(const TrafficAside&) = delete;
+  TrafficAside& operator=(const TrafficAside&) = delete;
+
+ private:
+  Runtime& runtime_;
+  Traffic before_;
+};
+
 }  // namespace
 
 void StepGraph::run(const Context& c, const std::function<void()>& work) {
@@ -39,7 +54,9 @@ void StepGraph::run(const Context& c, const std::function<void()>& work) {
     if (!c.planning() && seen_ && c.runtime().phases().detail() != Phases::Detail::inside) {
       if (!graph_ || base_ != frame.base()) {
         graph_.reset();
+        const TrafficAside aside(c.runtime());
         graph_ = cuda::record_graph(c.cuda_stream(), work);
+        traffic_ = c.runtime().traffic();
         base_ = frame.base();
         ++recorded_;
       }
@@ -47,6 +64,7 @@ void StepGraph::run(const Context& c, const std::function<void()>& work) {
       c.phase("graph");
       cuda::launch_graph(graph_, c.cuda_stream());
       c.phase("");
+      c.runtime().traffic().add(traffic_);
       ++launched_;
       return frame.close();
     }

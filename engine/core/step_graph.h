@@ -12,7 +12,7 @@
 // a Memory::Frame, so tensors lie where the recording has them; when the base of the frame had to move, the
 // work is recorded again. A recording has the bits of an ordinary run. On a CPU every run is an ordinary one
 // and opens no frame, on a plan device of CUDA an ordinary one in a frame. A launched graph adds nothing to
-// the CostMeter.
+// the CostMeter, and to the runtime's Traffic what its recording moved.
 #pragma once
 
 #include <functional>
@@ -38,6 +38,7 @@ class StepGraph {
  private:
   std::shared_ptr<CUgraphExec_st> graph_;
   std::size_t base_ = 0;  // of the frame that it was recorded in
+  Traffic traffic_;       // of one launch
   bool seen_ = false;
   std::int64_t recorded_ = 0, launched_ = 0;
 };

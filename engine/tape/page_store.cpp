@@ -68,6 +68,7 @@ PageStore::PagePtr PageStore::write(const std::shared_ptr<Block>& from) {
   page->state_ = Page::State::writing;
   ++counters_.pages_out;
   counters_.bytes_out += page->bytes_;
+  runtime_.traffic().paged_out += page->bytes_;
   if (page->in_file_) counters_.file_bytes_out += page->bytes_;
   return page;
 }
@@ -86,6 +87,7 @@ void PageStore::read(Page& page, const std::shared_ptr<Block>& to) {
   page.state_ = Page::State::reading;
   ++counters_.pages_in;
   counters_.bytes_in += page.bytes_;
+  runtime_.traffic().paged_in += page.bytes_;
   if (page.in_file_) counters_.file_bytes_in += page.bytes_;
 }
 
@@ -107,16 +109,23 @@ void PageStore::wait(Page& page) {
   if (PlanClock* clock = runtime_.clock(); clock && !copies_) {
     const double before = clock->waited();
     clock->wait_until(page.done_at_);
-    counters_.seconds_waited += clock->waited() - before;
+    note_wait(clock->waited() - before);
   }
   if (!copies_) return;
   if (runtime_.device().is_cuda() || done.reached()) return copies_->join(done);
   struct Watch {  // also when the copy failed
-    double& seconds;
+    PageStore& store;
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-    ~Watch() { seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
-  } const watch{counters_.seconds_waited};
+    ~Watch() {
+      store.note_wait(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+  } const watch{*this};
   copies_->join(done);
+}
+
+void PageStore::note_wait(double seconds) {
+  counters_.seconds_waited += seconds;
+  runtime_.traffic().waited_for_pages += seconds;
 }
 
 // When a copy that is queued now is done. One between a CUDA device and the file keeps both links busy at

@@ -74,7 +74,8 @@ class PageStore {
   // waited for the device: before what was computed is kept.
   void throw_if_failed() const;
 
-  // What calls asked for; a launched graph adds nothing. seconds_waited: in finish_*, measured on a CPU, by
+  // What calls asked for; a launched graph adds nothing here, but does to Runtime::traffic(), which has the
+  // same bytes and seconds. seconds_waited: in finish_*, measured on a CPU, by
   // the PlanClock on a plan device that has one; 0 on CUDA, where the device waits and not the program.
   struct Counters {
     std::uint64_t pages_out = 0, pages_in = 0;
@@ -104,6 +105,7 @@ class PageStore {
   void finish(Page& page, bool reading);
   double forecast(const Page& page, Link link, Link disk) const;
   void wait(Page& page);
+  void note_wait(double seconds);
   void release(Page& page);
 
   Runtime& runtime_;

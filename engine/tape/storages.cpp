@@ -17,6 +17,15 @@ void Storages::forget(Storage& s) {
   if (s.block && s.block->account() == Account::tape) s.block->move_to(Account::activations);
 }
 
+void Storages::note_peaks() {
+  const auto note = [&](TapeStats& stats) {
+    stats.resident_peak = std::max(stats.resident_peak, resident_);
+    stats.paged_peak = std::max(stats.paged_peak, paged_);
+  };
+  note(peaks_);
+  if (memory_) note(memory_->tape);
+}
+
 // ---- derived storages ----
 
 void Storages::derive(const Tensor& y, const std::vector<Tensor>& from, Make make) {
@@ -86,7 +95,7 @@ Storages::Held Storages::hold(Tensor& t) {
   if (block->account() == Account::activations) block->move_to(Account::tape);
   s->block = std::move(block);
   resident_ += s->bytes;
-  if (memory_) memory_->tape.resident_peak = std::max(memory_->tape.resident_peak, resident_);
+  note_peaks();
   return s;
 }
 
@@ -160,7 +169,7 @@ void Storages::finish_one_leaving() {
   s->where = Where::out;
   resident_ -= s->bytes;
   paged_ += s->bytes;
-  memory_->tape.paged_peak = std::max(memory_->tape.paged_peak, paged_);
+  note_peaks();
 }
 
 void Storages::stay() { candidates_.clear(); }
@@ -172,6 +181,7 @@ void Storages::start_back(const Context& c, Storage& s) {
   ++ahead_;
   paged_ -= s.bytes;
   resident_ += s.bytes;
+  note_peaks();
 }
 
 bool Storages::bring_back(const Context& c, const Held& held) {

@@ -66,6 +66,7 @@ class Storages {
   std::size_t bytes() const { return resident_ + paged_; }
   std::size_t resident_bytes() const { return resident_; }
   std::size_t paged_bytes() const { return paged_; }
+  const TapeStats& peaks() const { return peaks_; }  // of this tape so far
 
   // Calls visit(storage) for `held` and what it is derived from, those that hold bytes.
   static void visit(const Held& held, const std::function<void(const Storage&)>& visit);
@@ -96,14 +97,16 @@ class Storages {
   void start_back(const Context& c, Storage& s);
   void finish_leaving(Storage& s);
   void forget(Storage& s);
+  void note_peaks();
   std::shared_ptr<Block> made_again(const Context& c, Storage& s);
 
   StepMemory* memory_;
   std::map<const Block*, Derivation> derivations_;
   std::map<const Block*, Known> known_;
   std::size_t resident_ = 0, paged_ = 0;  // bytes
-  std::size_t ahead_ = 0;                 // on their way back, or there and not asked for yet
-  std::vector<Held> candidates_;          // may leave, in the order in which they were saved
+  TapeStats peaks_;
+  std::size_t ahead_ = 0;         // on their way back, or there and not asked for yet
+  std::vector<Held> candidates_;  // may leave, in the order in which they were saved
   std::deque<Held> leaving_;
 };
 

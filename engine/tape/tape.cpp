@@ -18,9 +18,15 @@ void Tape::check_top(const void* owner, std::string_view layer, const std::type_
   }
 }
 
-void Tape::add(Entry entry) {
+void Tape::note_peaks(const Context& c) const {
+  const TapeStats& peaks = storages_.peaks();
+  c.runtime().traffic().note_tape(peaks.resident_peak, peaks.paged_peak);
+}
+
+void Tape::add(const Context& c, Entry entry) {
   entry.frame->visit([&](Tensor& t) { entry.held.push_back(storages_.hold(t)); });
   frames_.push_back(std::move(entry));
+  note_peaks(c);
   if (backward_) return;
   if (policy().page) {
     if (!memory_->pages) throw std::logic_error("tape: a policy pages, but there is nothing to page to");
@@ -44,6 +50,7 @@ Tape::Entry Tape::take_top(const Context& c) {
   entry.held.clear();
   storages_.finish_one_leaving();
   bring_back(c);
+  note_peaks(c);
   return entry;
 }
 

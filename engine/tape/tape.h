@@ -32,7 +32,7 @@ class Tape {
 
   template <class Saved>
   void push(const Context& c, const void* owner, std::string_view layer, Saved saved) {
-    add({owner, std::string(layer), std::make_unique<Frame<Saved>>(std::move(saved)), {}});
+    add(c, {owner, std::string(layer), std::make_unique<Frame<Saved>>(std::move(saved)), {}});
   }
   template <class Saved>
   Saved pop(const Context& c, const void* owner, std::string_view layer) {
@@ -81,9 +81,10 @@ class Tape {
     std::unique_ptr<FrameBase> frame;
     std::vector<Storages::Held> held;  // of its tensors, in the order of visit
   };
-  void add(Entry entry);
+  void add(const Context& c, Entry entry);
   Entry take_top(const Context& c);
   void bring_back(const Context& c);
+  void note_peaks(const Context& c) const;
   void check_top(const void* owner, std::string_view layer, const std::type_info& type) const;
 
   UnitPolicy policy() const { return memory_ ? memory_->policy.at(unit_) : UnitPolicy{}; }

@@ -37,8 +37,18 @@ struct StepRecord {
   std::optional<double> validation_loss;  // when validation was due after this step
   std::uint64_t device_bytes = 0;         // held on the device after the step
   std::uint64_t device_peak = 0;          // bytes: high-water mark of the device's memory so far
+  std::uint64_t device_budget = 0;        // bytes that it must not pass; 0: none
+  std::uint64_t growths = 0;              // of the device's memory (Memory::growths) in this step
   std::uint64_t host_rss = 0;             // bytes resident now
   std::uint64_t host_peak = 0;            // most bytes ever resident
+  // Of this step alone, bytes (engine/core/traffic.h):
+  std::uint64_t tape_peak = 0;   // most that a tape had on the device at once
+  std::uint64_t paged_peak = 0;  // most of a tape that was moved out at once
+  std::uint64_t moved = 0;       // pages out and back in
+  std::uint64_t streamed = 0;    // weights brought to the device
+  // Seconds of this step that the program waited for pages, and for weights. Nothing where the device waited
+  // for some and not the program (CUDA): nobody measured that.
+  std::optional<double> waited_for_pages, waited_for_weights;
 };
 
 enum class Outcome : std::uint8_t { finished, stopped };

@@ -18,6 +18,30 @@ std::string tag_of(const fs::path& file) {
   return "samples/" + (prefixed ? name.substr(end + 1) : name);
 }
 
+// What is about pages and streamed weights comes only where a step has any.
+std::vector<std::pair<std::string_view, double>> scalars_of(const StepRecord& r) {
+  std::vector<std::pair<std::string_view, double>> all{
+      {"train/loss", r.loss},
+      {"train/learning_rate", r.learning_rate},
+      {"train/grad_norm", r.grad_norm},
+      {"train/epoch", r.epoch},
+      {"machine/seconds_per_step", r.seconds},
+      {"machine/device_bytes", static_cast<double>(r.device_bytes)},
+      {"machine/device_peak_bytes", static_cast<double>(r.device_peak)},
+      {"machine/tape_peak_bytes", static_cast<double>(r.tape_peak)},
+      {"machine/host_peak_bytes", static_cast<double>(r.host_peak)}};
+  if (r.moved > 0) {
+    all.emplace_back("machine/paged_bytes", static_cast<double>(r.paged_peak));
+    all.emplace_back("machine/moved_bytes", static_cast<double>(r.moved));
+    if (r.waited_for_pages) all.emplace_back("machine/waited_seconds", *r.waited_for_pages);
+  }
+  if (r.streamed > 0) {
+    all.emplace_back("machine/streamed_bytes", static_cast<double>(r.streamed));
+    if (r.waited_for_weights) all.emplace_back("machine/streamed_waited_seconds", *r.waited_for_weights);
+  }
+  return all;
+}
+
 }  // namespace
 
 StepMetrics to_metrics(const StepRecord& r) {
@@ -31,6 +55,14 @@ StepMetrics to_metrics(const StepRecord& r) {
   m.samples_per_second = r.seconds > 0 ? static_cast<double>(r.samples) / r.seconds : 0;
   m.memory_bytes = r.device_bytes;
   m.peak_memory_bytes = r.device_peak;
+  m.budget_bytes = r.device_budget;
+  m.tape_peak_bytes = r.tape_peak;
+  m.paged_bytes = r.paged_peak;
+  m.moved_bytes = r.moved;
+  m.waited_seconds = r.waited_for_pages;
+  m.streamed_bytes = r.streamed;
+  m.streamed_waited_seconds = r.waited_for_weights;
+  m.growths = r.growths;
   m.extra = {{"host_bytes", static_cast<double>(r.host_rss)},
              {"host_peak_bytes", static_cast<double>(r.host_peak)}};
   if (r.validation_loss) m.extra.emplace_back("validation_loss", *r.validation_loss);
@@ -51,13 +83,7 @@ void RunRecorder::on_start(const RunStart& start) {
 void RunRecorder::on_step(const StepRecord& r) {
   metrics_->append(to_metrics(r));
   if (!events_) return;
-  events_->add_scalars(r.step, {{"train/loss", r.loss},
-                                {"train/learning_rate", r.learning_rate},
-                                {"train/grad_norm", r.grad_norm},
-                                {"train/epoch", r.epoch},
-                                {"machine/seconds_per_step", r.seconds},
-                                {"machine/device_peak_bytes", static_cast<double>(r.device_peak)},
-                                {"machine/host_peak_bytes", static_cast<double>(r.host_peak)}});
+  events_->add_scalars(r.step, scalars_of(r));
 }
 
 void RunRecorder::on_validation(std::int64_t step, double loss) {

@@ -82,9 +82,12 @@ void Trainer::begin(const std::atomic<bool>& stop) {
 
 void Trainer::train_one() {
   const auto start = Clock::now();
+  const std::uint64_t growths = c_.memory().growths();
+  c_.runtime().traffic() = {};
   const double rate = schedule_.at(state_.counters().updates);
   const UpdateReport report = state_.update(c_, task_, rate, options_.max_grad_norm);
   StepRecord record = record_of(report, since(start));
+  record.growths = c_.memory().growths() - growths;
   result_.losses.push_back(record.loss);
   if (due(options_.validation_steps)) record.validation_loss = validate();
   tell([&](TrainObserver& o) { o.on_step(record); });

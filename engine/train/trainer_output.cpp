@@ -23,8 +23,17 @@ StepRecord Trainer::record_of(const UpdateReport& report, double seconds) const 
   record.seconds = seconds;
   record.device_bytes = c_.memory().held();
   record.device_peak = c_.memory().high_water();
+  if (c_.memory().budget() != Memory::kUnlimited) record.device_budget = c_.memory().budget();
   record.host_rss = host.rss;
   record.host_peak = host.peak;
+  const Traffic& traffic = c_.runtime().traffic();
+  record.tape_peak = traffic.tape_peak;
+  record.paged_peak = traffic.paged_peak;
+  record.moved = traffic.moved();
+  record.streamed = traffic.streamed;
+  const bool program_waits = !c_.device().is_cuda();
+  if (program_waits || record.moved == 0) record.waited_for_pages = traffic.waited_for_pages;
+  if (program_waits || record.streamed == 0) record.waited_for_weights = traffic.waited_for_weights;
   return record;
 }
 

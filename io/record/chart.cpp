@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "engine/core/error.h"
+#include "io/record/chart_axes.h"
 #include "io/record/html.h"
 
 namespace rankine {
@@ -12,42 +13,10 @@ namespace {
 
 using Point = std::pair<double, double>;
 
-// The drawing, in units of about one pixel: labels around a plot that is full_width - kLeft - kRight wide.
-constexpr double kHeight = 230;
-constexpr double kLeft = 64;
-constexpr double kRight = 12;
-constexpr double kTop = 10;
-constexpr double kBottom = 34;
-constexpr double kPlotHeight = kHeight - kTop - kBottom;
+constexpr double kPlotHeight = ChartFrame::kPlotHeight;
 constexpr std::size_t kMaxPoints = 1000;
 
-struct Range {
-  double low = 0;
-  double high = 1;
-  // Where `value` lies: 0 at the low end, 1 at the high end.
-  double share(double value) const { return (value - low) / (high - low); }
-};
-
-double full_width(const Chart& chart) { return chart.wide ? 1010 : 500; }
-double plot_width(const Chart& chart) { return full_width(chart) - kLeft - kRight; }
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
-// Labels of one axis have the same form: as many digits as the step between ticks needs, or an exponent.
-std::string tick_label(double value, double step, const Range& range) {
-  const double size = std::max(std::abs(range.low), std::abs(range.high));
-  if (value == 0) return "0";
-  if (size < 1e-3 || size >= 1e6) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.1e", value);
-    return text;
-  }
-  return fixed(value, std::clamp(static_cast<int>(std::ceil(-std::log10(step) - 1e-9)), 0, 6));
-}
+double full_width(const Chart& chart) { return chart.wide ? ChartFrame::kWide : ChartFrame::kHalf; }
 
 Range x_range(const Chart& chart) {
   Range range{HUGE_VAL, -HUGE_VAL};
@@ -121,30 +90,6 @@ std::string render_line(const ChartLine& line, const Range& xs, const Range& ys,
   return out;
 }
 
-std::string render_axes(const Chart& chart, const Range& xs, const Range& ys) {
-  std::string out;
-  const double right = full_width(chart) - kRight;
-  const std::vector<double> rows = nice_ticks(ys.low, ys.high, 5);
-  const std::vector<double> columns = nice_ticks(xs.low, xs.high, chart.wide ? 12 : 6);
-  const double row_step = rows.size() > 1 ? rows[1] - rows[0] : 1;
-  const double column_step = columns.size() > 1 ? columns[1] - columns[0] : 1;
-  for (const double value : rows) {
-    const double y = kTop + kPlotHeight * (1 - ys.share(value));
-    out += join("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", right, "\" y1=\"", fixed(y, 1), "\" y2=\"",
-                fixed(y, 1), "\"/><text class=\"tick\" text-anchor=\"end\" x=\"", kLeft - 8, "\" y=\"",
-                fixed(y + 4, 1), "\">", tick_label(value, row_step, ys), "</text>");
-  }
-  for (const double value : columns) {
-    const double x = kLeft + plot_width(chart) * xs.share(value);
-    out += join("<text class=\"tick\" text-anchor=\"middle\" x=\"", fixed(x, 1), "\" y=\"",
-                kHeight - kBottom + 16, "\">", tick_label(value, column_step, xs), "</text>");
-  }
-  out += join("<line class=\"axis\" x1=\"", kLeft, "\" x2=\"", right, "\" y1=\"", kHeight - kBottom,
-              "\" y2=\"", kHeight - kBottom, "\"/><text class=\"label\" text-anchor=\"end\" x=\"", right,
-              "\" y=\"", kHeight - 3, "\">", escape_html(chart.x_label), "</text>");
-  return out;
-}
-
 std::string render_legend(const Chart& chart) {
   std::string out;
   for (const ChartLine& line : chart.lines)
@@ -153,19 +98,6 @@ std::string render_legend(const Chart& chart) {
 }
 
 }  // namespace
-
-std::vector<double> nice_ticks(double low, double high, int count) {
-  if (!(low < high) || count < 1) return {low};
-  const double rough = (high - low) / count;
-  const double power = std::pow(10, std::floor(std::log10(rough)));
-  const double digit = rough / power;
-  const double step = power * (digit < 1.5 ? 1 : digit < 3.5 ? 2 : digit < 7.5 ? 5 : 10);
-  std::vector<double> ticks;
-  const double slack = step * 1e-9;
-  for (double k = std::ceil((low - slack) / step); k * step <= high + slack; ++k)
-    ticks.push_back(k == 0 ? 0 : k * step);
-  return ticks;
-}
 
 std::vector<Point> thin_out(const std::vector<Point>& points, std::size_t limit) {
   if (points.size() <= limit || limit < 2) return points;
@@ -196,15 +128,16 @@ std::string render_chart(const Chart& chart) {
   if (!any) return "";
   const Range xs = x_range(chart);
   const Range ys = y_range(chart);
+  const ChartFrame frame{full_width(chart), chart.x_label};
   std::string out =
       join("<figure class=\"chart\"><figcaption><b>", escape_html(chart.title), "</b> <small>",
            escape_html(chart.y_label), "</small>", render_legend(chart), "</figcaption><svg viewBox=\"0 0 ",
-           full_width(chart), " ", kHeight, "\" role=\"img\" aria-label=\"", escape_html(chart.title), "\">",
-           render_axes(chart, xs, ys));
+           full_width(chart), " ", ChartFrame::kHeight, "\" role=\"img\" aria-label=\"",
+           escape_html(chart.title), "\">", render_axes(frame, xs, ys));
   // A nested svg clips what lies outside the plot.
-  out += join("<svg x=\"", kLeft, "\" y=\"", kTop, "\" width=\"", plot_width(chart), "\" height=\"",
-              kPlotHeight, "\">");
-  for (const ChartLine& line : chart.lines) out += render_line(line, xs, ys, plot_width(chart));
+  out += join("<svg x=\"", ChartFrame::kLeft, "\" y=\"", ChartFrame::kTop, "\" width=\"", frame.plot_width(),
+              "\" height=\"", kPlotHeight, "\">");
+  for (const ChartLine& line : chart.lines) out += render_line(line, xs, ys, frame.plot_width());
   return out + "</svg></svg></figure>\n";
 }
 

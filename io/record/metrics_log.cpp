@@ -24,7 +24,15 @@ constexpr const char* kFixedKeys[] = {"v",
                                       "seconds",
                                       "samples_per_second",
                                       "memory_bytes",
-                                      "peak_memory_bytes"};
+                                      "peak_memory_bytes",
+                                      "budget_bytes",
+                                      "tape_peak_bytes",
+                                      "paged_bytes",
+                                      "moved_bytes",
+                                      "waited_seconds",
+                                      "streamed_bytes",
+                                      "streamed_waited_seconds",
+                                      "growths"};
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
@@ -38,6 +46,13 @@ std::uint64_t bytes(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
 }
+
+std::optional<double> measured(const Json& object, const char* key) {
+  const double value = real(object, key);
+  return std::isfinite(value) ? std::optional(value) : std::nullopt;
+}
+
+Json or_null(const std::optional<double>& value) { return value ? number(*value) : Json(); }
 
 bool is_fixed(const std::string& key) {
   for (const char* fixed : kFixedKeys)
@@ -61,6 +76,14 @@ std::optional<StepMetrics> parse_line(std::string_view line) {
   m.samples_per_second = real(object, "samples_per_second");
   m.memory_bytes = bytes(object, "memory_bytes");
   m.peak_memory_bytes = bytes(object, "peak_memory_bytes");
+  m.budget_bytes = bytes(object, "budget_bytes");
+  m.tape_peak_bytes = bytes(object, "tape_peak_bytes");
+  m.paged_bytes = bytes(object, "paged_bytes");
+  m.moved_bytes = bytes(object, "moved_bytes");
+  m.waited_seconds = measured(object, "waited_seconds");
+  m.streamed_bytes = bytes(object, "streamed_bytes");
+  m.streamed_waited_seconds = measured(object, "streamed_waited_seconds");
+  m.growths = bytes(object, "growths");
   for (const auto& [key, value] : object.items())
     if (!is_fixed(key)) m.extra.emplace_back(key, real(object, key.c_str()));
   return m;
@@ -104,11 +127,24 @@ std::int64_t repair(const std::filesystem::path& path, std::int64_t resume_step)
 }  // namespace
 
 std::string to_json_line(const StepMetrics& m) {
-  Json object{{"v", kMetricsVersion},           {"step", m.step},
-              {"epoch", number(m.epoch)},       {"loss", number(m.loss)},
-              {"lr", number(m.learning_rate)},  {"grad_norm", number(m.grad_norm)},
-              {"seconds", number(m.seconds)},   {"samples_per_second", number(m.samples_per_second)},
-              {"memory_bytes", m.memory_bytes}, {"peak_memory_bytes", m.peak_memory_bytes}};
+  Json object{{"v", kMetricsVersion},
+              {"step", m.step},
+              {"epoch", number(m.epoch)},
+              {"loss", number(m.loss)},
+              {"lr", number(m.learning_rate)},
+              {"grad_norm", number(m.grad_norm)},
+              {"seconds", number(m.seconds)},
+              {"samples_per_second", number(m.samples_per_second)},
+              {"memory_bytes", m.memory_bytes},
+              {"peak_memory_bytes", m.peak_memory_bytes},
+              {"budget_bytes", m.budget_bytes > 0 ? Json(m.budget_bytes) : Json()},
+              {"tape_peak_bytes", m.tape_peak_bytes},
+              {"paged_bytes", m.paged_bytes},
+              {"moved_bytes", m.moved_bytes},
+              {"waited_seconds", or_null(m.waited_seconds)},
+              {"streamed_bytes", m.streamed_bytes},
+              {"streamed_waited_seconds", or_null(m.streamed_waited_seconds)},
+              {"growths", m.growths}};
   for (const auto& [key, value] : m.extra) {
     require<std::logic_error>(!is_fixed(key), "metrics: ", key, " is a fixed key, not an extra one");
     object[key] = number(value);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,7 +14,8 @@ namespace rankine {
 
 inline constexpr int kMetricsVersion = 1;  // the "v" of each line; grows when a key changes its meaning
 
-// What is known after an optimizer step. A NaN or infinite number is written as null and read back as NaN.
+// What is known after an optimizer step. Lines of older versions may lack the numbers about memory: they are
+// read as 0, and nothing. A NaN or infinite number is written as null and read back as NaN.
 struct StepMetrics {
   std::int64_t step = 0;  // from 1
   double epoch = 0;       // epochs done, with fraction
@@ -24,6 +26,15 @@ struct StepMetrics {
   double samples_per_second = 0;
   std::uint64_t memory_bytes = 0;       // in use on the device
   std::uint64_t peak_memory_bytes = 0;  // since the start
+  std::uint64_t budget_bytes = 0;       // that the peak must not pass; 0, written as null: none
+  // Of this step alone; docs/memory.md says how each is measured.
+  std::uint64_t tape_peak_bytes = 0;     // most activations for backward on the device at once
+  std::uint64_t paged_bytes = 0;         // most of them moved out at once
+  std::uint64_t moved_bytes = 0;         // of them, out and back in
+  std::optional<double> waited_seconds;  // for them; nothing, written as null: not measured
+  std::uint64_t streamed_bytes = 0;      // of weights, brought to the device
+  std::optional<double> streamed_waited_seconds;
+  std::uint64_t growths = 0;  // times that more of the device's memory was used than ever before
   std::vector<std::pair<std::string, double>>
       extra;  // for example validation_loss; not one of the names above
 };

@@ -18,6 +18,7 @@ std::string print(const char* format, Args... args) {
 struct Part {
   std::string text;
   int importance;  // the least important goes first when the line is too long
+  const char* before = "  ";
 };
 
 std::string memory_text(const Progress& p) {
@@ -26,9 +27,15 @@ std::string memory_text(const Progress& p) {
                static_cast<double>(p.memory_budget_bytes) / 0x1p30);
 }
 
+std::string paged_text(const Progress& p) {
+  std::string text = "paged " + format_bytes(p.paged_bytes);
+  if (p.waited_share) text += print(" (waited %.0f %%)", 100 * *p.waited_share);
+  return text;
+}
+
 std::string joined(const std::vector<Part>& parts) {
   std::string line;
-  for (const Part& part : parts) line += (line.empty() ? "" : "  ") + part.text;
+  for (const Part& part : parts) line += (line.empty() ? "" : part.before) + part.text;
   return line;
 }
 
@@ -56,6 +63,7 @@ std::string progress_line(const Progress& p, std::size_t width) {
   parts.push_back({"grad " + format_compact(p.grad_norm), 1});
   parts.push_back({print("%.2f %s/s", p.samples_per_second, p.unit.c_str()), 5});
   parts.push_back({memory_text(p), 3});
+  if (p.paged_bytes > 0) parts.push_back({paged_text(p), 0, ", "});
   parts.push_back({"eta " + format_duration(remaining_seconds(p)), 9});
   std::string line = joined(parts);
   while (width > 0 && line.size() > width) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace rankine {
@@ -19,14 +20,16 @@ struct Progress {
   double grad_norm = 0;
   std::uint64_t memory_bytes = 0;
   std::uint64_t memory_budget_bytes = 0;  // 0: not shown
+  std::uint64_t paged_bytes = 0;          // of the tape, moved out at once; 0: not shown
+  std::optional<double> waited_share;     // of the time, for pages; nothing: not measured
 };
 
 // Seconds until the last step; negative when not known yet.
 double remaining_seconds(const Progress& progress);
 
 // "step 120/1000  12%  epoch 2/10  loss 0.1234  lr 1.00e-04  grad 0.4300  3.20 img/s  mem 6.1/22.0 GiB  eta
-// 12m 30s". `width` > 0 leaves out fields from the right, keeping step, percent, loss and eta, until the line
-// fits.
+// 12m 30s". Where pages are moved the memory is "mem 6.1/22.0 GiB, paged 1.2 GiB (waited 3 %)". `width` > 0
+// leaves out fields from the right, keeping step, percent, loss and eta, until the line fits.
 std::string progress_line(const Progress& progress, std::size_t width = 0);
 
 std::string format_duration(double seconds);    // "45s", "12m 30s", "3h 05m", "2d 04h"; "?" when negative

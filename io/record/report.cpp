@@ -20,6 +20,7 @@ std::string render_report(const ReportData& data) {
   page += report_samples(data);
   page += report_scores(data);
   page += report_charts(data);
+  page += report_step_memory(data);
   page += report_plan(data);
   page += report_timings(data);
   page += report_dataset(data);

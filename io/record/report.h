@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/core/memory_trace.h"
 #include "io/record/metrics_log.h"
 
 namespace rankine {
@@ -58,6 +59,8 @@ struct ReportData {
   std::vector<StepMetrics> metrics;
   std::vector<std::pair<double, double>> validation_loss;  // (step, loss)
   std::vector<std::pair<std::string, double>> timings;     // (phase, seconds)
+  MemoryTrace step_memory;                                 // planned, of one micro-step; empty: not known
+  std::uint64_t budget_bytes = 0;                          // of the device; 0: none
   std::vector<ReportPlan> plan;
   std::vector<std::pair<std::string, std::string>> dataset;  // ("Pictures", "48")
   std::vector<std::pair<std::string, std::string>> config;   // to_key_values(config)

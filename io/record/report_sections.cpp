@@ -8,6 +8,7 @@
 #include "io/record/chart.h"
 #include "io/record/html.h"
 #include "io/record/progress.h"
+#include "io/record/report_memory.h"
 #include "io/record/smoothing.h"
 
 namespace rankine {
@@ -203,6 +204,14 @@ std::string report_charts(const ReportData& data) {
                         true});
   body += memory_chart(data);
   return body.empty() ? "" : section("Course of the run", join("<div class=\"charts\">\n", body, "</div>\n"));
+}
+
+std::string report_step_memory(const ReportData& data) {
+  const std::string figure = memory_figure(data.step_memory, data.budget_bytes);
+  if (figure.empty()) return "";
+  return section("Memory of one step, as planned",
+                 join("<p>", escape_html(memory_sentence(data.step_memory, data.budget_bytes)), "</p>\n",
+                      figure, table_of_rows({"account", "at the peak"}, memory_at_peak(data.step_memory))));
 }
 
 std::string report_plan(const ReportData& data) {

@@ -11,6 +11,7 @@ std::string report_head(const ReportData& data);  // <header>: title, outcome, t
 std::string report_samples(const ReportData& data);
 std::string report_scores(const ReportData& data);
 std::string report_charts(const ReportData& data);
+std::string report_step_memory(const ReportData& data);
 std::string report_plan(const ReportData& data);
 std::string report_timings(const ReportData& data);
 std::string report_dataset(const ReportData& data);

@@ -8,10 +8,14 @@ namespace rankine {
 inline constexpr std::string_view kReportStyle = R"css(
 :root { color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --ink: #1c2330; --soft: #5d6778; --line: #dde1e8; --grid: #e9ecf1;
-  --blue: #2563c9; --pale: #a9c4ee; --orange: #c7621b; --green: #1c7c4a; --red: #b3322f; --amber: #92610a; }
+  --blue: #2563c9; --pale: #a9c4ee; --orange: #c7621b; --green: #1c7c4a; --red: #b3322f; --amber: #92610a;
+  --area0: #8d97a8; --area1: #4f9aa6; --area2: #59a86f; --area3: #9277c4; --area4: #4f83d8; --area5: #e0914f;
+  --area6: #d9b63f; --area7: #c9719d; }
 @media (prefers-color-scheme: dark) { :root {
   --page: #12161d; --card: #1b212b; --ink: #e6eaf1; --soft: #9aa5b8; --line: #2e3744; --grid: #262e3a;
-  --blue: #74a7f7; --pale: #3c5580; --orange: #eda063; --green: #6fcf97; --red: #f08b85; --amber: #e0b455; } }
+  --blue: #74a7f7; --pale: #3c5580; --orange: #eda063; --green: #6fcf97; --red: #f08b85; --amber: #e0b455;
+  --area0: #66718a; --area1: #3c7f8b; --area2: #47895a; --area3: #7b62ad; --area4: #4273c4; --area5: #bf7335;
+  --area6: #a98b2b; --area7: #a95a82; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
@@ -57,6 +61,14 @@ path.raw { stroke: var(--pale); stroke-width: 1; } path.smooth { stroke: var(--b
 path.second { stroke: var(--orange); stroke-width: 2; }
 circle.raw { fill: var(--pale); } circle.smooth { fill: var(--blue); } circle.second { fill: var(--orange); }
 i.raw { background: var(--pale); } i.smooth { background: var(--blue); } i.second { background: var(--orange); }
+path.area0, i.area0 { --area: var(--area0); } path.area1, i.area1 { --area: var(--area1); }
+path.area2, i.area2 { --area: var(--area2); } path.area3, i.area3 { --area: var(--area3); }
+path.area4, i.area4 { --area: var(--area4); } path.area5, i.area5 { --area: var(--area5); }
+path.area6, i.area6 { --area: var(--area6); } path.area7, i.area7 { --area: var(--area7); }
+path.area { fill: var(--area); stroke: var(--card); stroke-width: .5; }
+i.area { background: var(--area); height: 10px; } i.limit { background: var(--red); }
+.limit { stroke: var(--red); stroke-width: 1.5; stroke-dasharray: 6 4; }
+.mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 2 3; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--line); } .bad { stroke: var(--red); stroke-width: 2; }
 .tick, .label { fill: var(--soft); font-size: 11px; } .bar { fill: var(--blue); }
 .samples { display: grid; grid-template-columns: 1fr 1fr; gap: 22px; }

@@ -145,6 +145,30 @@ TEST_P(PageStoresCuda, RecordedStepsGiveBackTheBits) {
   }
 }
 
+// A launched graph runs no line of the program that counts, and still says what it moved.
+TEST_P(PageStoresCuda, EveryRunOfAGraphCountsWhatItMoves) {
+  PageStore store(*runtime, limits(3 * kStage));
+  StepGraph graph;
+  std::uint64_t moved = 0;
+  for (const std::size_t bytes : kSizes) moved += bytes;
+  for (unsigned i = 0; i < 5; ++i) {
+    SCOPED_TRACE(i);
+    runtime->traffic() = {};
+    fill_sources(i);
+    graph.run(Context(*runtime), [&] {
+      step(*runtime, store);
+      runtime->traffic().note_tape(700, 500);
+    });
+    EXPECT_EQ(runtime->traffic().paged_out, moved);
+    EXPECT_EQ(runtime->traffic().paged_in, moved);
+    EXPECT_EQ(runtime->traffic().tape_peak, 700U);
+    EXPECT_EQ(runtime->traffic().paged_peak, 500U);
+    EXPECT_EQ(runtime->traffic().waited_for_pages, 0);
+  }
+  EXPECT_EQ(graph.launched(), 4);
+  EXPECT_EQ(store.counters().bytes_out, 2 * moved) << "of the first run and of the recording";
+}
+
 TEST_P(PageStoresCuda, StepsThatAreNotRecordedToo) {
   PageStore store(*runtime, limits(3 * kStage));
   for (unsigned i = 0; i < 3; ++i) {

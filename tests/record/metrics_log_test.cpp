@@ -31,6 +31,13 @@ StepMetrics metrics_of(std::int64_t step) {
   m.samples_per_second = 16;
   m.memory_bytes = 6'000'000'000;
   m.peak_memory_bytes = 7'000'000'000;
+  m.budget_bytes = 8'000'000'000;
+  m.tape_peak_bytes = 3'000'000'000;
+  m.paged_bytes = 1'000'000'000;
+  m.moved_bytes = 2'500'000'000;
+  m.waited_seconds = 0.125;
+  m.streamed_bytes = 500'000'000;
+  m.growths = 3;
   return m;
 }
 
@@ -65,13 +72,40 @@ TEST(MetricsLogTest, ReadsBackExactlyWhatWasWritten) {
   EXPECT_EQ(all[0].learning_rate, 1e-4);
   EXPECT_EQ(all[0].samples_per_second, 16);
   EXPECT_EQ(all[0].peak_memory_bytes, 7'000'000'000U);
+  EXPECT_EQ(all[0].budget_bytes, m.budget_bytes);
+  EXPECT_EQ(all[0].tape_peak_bytes, m.tape_peak_bytes);
+  EXPECT_EQ(all[0].paged_bytes, m.paged_bytes);
+  EXPECT_EQ(all[0].moved_bytes, m.moved_bytes);
+  EXPECT_EQ(all[0].waited_seconds, 0.125);
+  EXPECT_EQ(all[0].streamed_bytes, m.streamed_bytes);
+  EXPECT_EQ(all[0].streamed_waited_seconds, std::nullopt);  // not measured is not 0
+  EXPECT_EQ(all[0].growths, 3U);
   EXPECT_EQ(all[0].extra, m.extra);
+}
+
+TEST(MetricsLogTest, OlderLinesLackTheNumbersOfMemory) {
+  const auto path = fresh("metrics_old.jsonl");
+  append_text(path, R"({"v":1,"step":1,"loss":0.5,"memory_bytes":6,"peak_memory_bytes":7,"host_bytes":2.0})"
+                    "\n");
+  const auto all = read_metrics(path);
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].peak_memory_bytes, 7U);
+  EXPECT_EQ(all[0].budget_bytes, 0U);
+  EXPECT_EQ(all[0].moved_bytes, 0U);
+  EXPECT_EQ(all[0].waited_seconds, std::nullopt);
+  EXPECT_EQ(all[0].extra.size(), 1U);
+  StepMetrics m = metrics_of(1);
+  m.budget_bytes = 0;
+  EXPECT_TRUE(nlohmann::json::parse(to_json_line(m))["budget_bytes"].is_null());  // no budget is not 0 bytes
 }
 
 TEST(MetricsLogTest, TheLineHasFixedKeysInOrder) {
   EXPECT_EQ(to_json_line(metrics_of(2)),
             R"({"v":1,"step":2,"epoch":0.2,"loss":0.5,"lr":0.0001,"grad_norm":0.3,"seconds":0.25,)"
-            R"("samples_per_second":16.0,"memory_bytes":6000000000,"peak_memory_bytes":7000000000})");
+            R"("samples_per_second":16.0,"memory_bytes":6000000000,"peak_memory_bytes":7000000000,)"
+            R"("budget_bytes":8000000000,"tape_peak_bytes":3000000000,"paged_bytes":1000000000,)"
+            R"("moved_bytes":2500000000,"waited_seconds":0.125,"streamed_bytes":500000000,)"
+            R"("streamed_waited_seconds":null,"growths":3})");
   StepMetrics clash = metrics_of(1);
   clash.extra = {{"lr", 1}};
   EXPECT_THROW(to_json_line(clash), std::logic_error);

@@ -40,6 +40,18 @@ TEST(ProgressTest, ShortLinesKeepWhatMattersMost) {
   EXPECT_EQ(progress_line(some_progress(), 1), "step  120/1000   12%  loss 0.1234  eta 12m 28s");
 }
 
+TEST(ProgressTest, PagesAreShownWhereThereAreAnyAndGoFirst) {
+  Progress p = some_progress();
+  p.paged_bytes = 1'288'490'189;
+  p.waited_share = 0.031;
+  const std::string line = progress_line(p);
+  EXPECT_NE(line.find("mem 6.1/22.0 GiB, paged 1.2 GiB (waited 3 %)  eta"), std::string::npos) << line;
+  EXPECT_EQ(progress_line(p, line.size() - 1), progress_line(some_progress()));
+  EXPECT_EQ(progress_line(p, 60), progress_line(some_progress(), 60));
+  p.waited_share.reset();  // not measured: nothing is said of it
+  EXPECT_NE(progress_line(p).find("GiB, paged 1.2 GiB  eta"), std::string::npos);
+}
+
 TEST(ProgressTest, StartAndEnd) {
   Progress p = some_progress();
   p.seconds_per_step = 0;
