@@ -58,8 +58,9 @@ class PlannedPictures final : public PlannedRun {
                   const std::vector<std::string>& captions, std::int64_t max_steps)
       : PlannedRun(config, target) {
     plan().max_steps = max_steps;
-    LoadedModel model = load_model(context(), config, tokenizer_search(), captions);
+    LoadedModel model = load_model(context(), config, tokenizer_search(), captions, streaming());
     plan().model = model.name;
+    streamed_by(model.stream.get());
     ledger().end("loading the model");
     RunTask run = make_task(config, std::move(model), data ? std::make_unique<ImageData>(*data) : nullptr);
     diffusion_ = run.diffusion;
@@ -108,7 +109,7 @@ class ImageWorkload final : public Workload {
   }
   std::int64_t steps_per_epoch() override { return data_->steps_per_epoch(); }
   std::unique_ptr<PlannedRun> start_plan(const PlanTarget& target) override;
-  std::unique_ptr<Task> load(const Context& c, RunFacts& facts) override;
+  std::unique_ptr<Task> load(const Context& c, const WeightStreaming& streaming, RunFacts& facts) override;
   void prepare(const Context& c, Console& console) override;
   void illustrate(const RunFolder& folder) override;
   std::string subject() const override { return "pictures"; }
@@ -147,8 +148,9 @@ std::unique_ptr<PlannedRun> ImageWorkload::start_plan(const PlanTarget& target) 
   return std::make_unique<PlannedPictures>(planned_config(config_), target, data_.get(), captions(), steps);
 }
 
-std::unique_ptr<Task> ImageWorkload::load(const Context& c, RunFacts& facts) {
-  LoadedModel model = load_model(c, config_, tokenizer_search(), captions());
+std::unique_ptr<Task> ImageWorkload::load(const Context& c, const WeightStreaming& streaming,
+                                          RunFacts& facts) {
+  LoadedModel model = load_model(c, config_, tokenizer_search(), captions(), streaming);
   facts.model = model.name;
   RunTask run = make_task(config_, std::move(model), std::move(data_));
   diffusion_ = run.diffusion;

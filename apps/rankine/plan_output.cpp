@@ -55,6 +55,8 @@ Json policy_json(const RunPlan& plan) {
           {"tape_paged_bytes", plan.tape.paged_peak},
           {"host_page_bytes", plan.pages_in_host},
           {"file_page_bytes", plan.pages_in_file},
+          {"host_weight_bytes", plan.weights_in_host},
+          {"file_weight_bytes", plan.weights_in_file},
           {"unbound_micro_step_seconds", seconds_json(plan.unbound_seconds)}};
 }
 

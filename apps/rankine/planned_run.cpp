@@ -31,7 +31,8 @@ PlannedRun::PlannedRun(const RunConfig& config, const PlanTarget& target)
     : config_(config),
       runtime_(make_plan_runtime(config.machine, target)),
       context_(*runtime_),
-      ledger_(*runtime_, plan_) {
+      ledger_(*runtime_, plan_),
+      streaming_{target.streamed_units, {target.page_memory, PageStore::kUnlimited, {}}} {
   plan_.accumulation = config.optim.gradient_accumulation;
   plan_.page_memory = target.page_memory;
 }
@@ -66,15 +67,20 @@ MemoryTrial PlannedRun::attempt(const MemoryPolicy& policy, std::size_t bucket) 
 }
 
 void PlannedRun::run_bucket(BucketPlan& bucket) {
-  PageStore& pages = *task_->step_memory().pages;
-  pages.reset_counters();
+  const auto each_store = [&](const auto& visit) {
+    for (PageStore* store : {task_->step_memory().pages.get(), task_->step_memory().weights.get()})
+      if (store) visit(*store);
+  };
+  each_store([](PageStore& store) { store.reset_counters(); });
   ledger_.begin();
   MemoryTrace trace = trace_of(*runtime_, [&] { micro_step(context_, bucket, state_->loss()); });
   if (plan_.trace.empty() || trace.peak() > plan_.trace.peak()) plan_.trace = std::move(trace);
   bucket.micro_step = ledger_.cost();
   bucket.seconds = ledger_.seconds();
-  bucket.waited = pages.counters().seconds_waited;
-  bucket.moved = pages.counters().bytes_out + pages.counters().bytes_in;
+  each_store([&](const PageStore& store) {
+    bucket.waited += store.counters().seconds_waited;
+    bucket.moved += store.counters().bytes_out + store.counters().bytes_in;
+  });
   bucket.peak = ledger_.peak();
   ledger_.end(describe(bucket));
 }
@@ -104,6 +110,11 @@ RunPlan PlannedRun::finish(const MemoryPolicy& policy) {
   const PageStore::Limits pages = task_->step_memory().pages->needed();
   plan_.pages_in_host = pages.host_bytes;
   plan_.pages_in_file = pages.file_bytes;
+  if (stream_ && stream_->pages()) {
+    const PageStore::Limits weights = stream_->pages()->needed();
+    plan_.weights_in_host = weights.host_bytes;
+    plan_.weights_in_file = weights.file_bytes;
+  }
   return plan_;
 }
 
@@ -121,6 +132,7 @@ RunPlan plan_within(const RunConfig& config, const PlanTarget& wanted, const Sta
     return *run;
   };
   std::size_t binding = at(0).largest_bucket();
+  rules.streamable = run->streamable_units();
   const bool free =
       rules.page != Use::always && rules.recompute != Use::always && rules.stream != Use::always;
   if (free && run->attempt({}, binding).peak <= target.budget) {

@@ -9,6 +9,7 @@
 #include "apps/rankine/device_choice.h"
 #include "apps/rankine/run_plan.h"
 #include "engine/train/train_state.h"
+#include "models/nn/weight_stream.h"
 
 namespace rankine::app {
 
@@ -22,6 +23,8 @@ class PlannedRun {
   std::size_t largest_bucket() const;
   // A micro-step of one bucket, with all that the run holds besides; the peak is that of the run up to there.
   MemoryTrial attempt(const MemoryPolicy& policy, std::size_t bucket);
+  // Units of the model whose weights can be streamed.
+  int streamable_units() const { return stream_ ? stream_->units() : 0; }
   // Every bucket and the update under a policy; once.
   RunPlan finish(const MemoryPolicy& policy);
 
@@ -31,6 +34,9 @@ class PlannedRun {
   Ledger& ledger() { return ledger_; }
   const Context& context() const { return context_; }
   Task& task() { return *task_; }
+  // How the model is to be loaded, and what streams it then; null: nothing can.
+  const WeightStreaming& streaming() const { return streaming_; }
+  void streamed_by(const PagedWeightStream* stream) { stream_ = stream; }
 
   // After the model is loaded and plan().buckets are known: makes what trains. Previews: may be empty.
   void begin(std::unique_ptr<Task> task, const std::function<void(Context&)>& previews);
@@ -49,6 +55,8 @@ class PlannedRun {
   Ledger ledger_;
   std::unique_ptr<Task> task_;
   std::unique_ptr<TrainState> state_;
+  WeightStreaming streaming_;
+  const PagedWeightStream* stream_ = nullptr;  // the task's
 };
 
 // The plan of a run within the target's budget: with everything kept where that fits, else with the policy

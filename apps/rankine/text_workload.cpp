@@ -19,7 +19,7 @@ class TextWorkload final : public Workload {
   }
   std::int64_t steps_per_epoch() override { return data_->steps_per_epoch(); }
   std::unique_ptr<PlannedRun> start_plan(const PlanTarget& target) override;
-  std::unique_ptr<Task> load(const Context& c, RunFacts& facts) override;
+  std::unique_ptr<Task> load(const Context& c, const WeightStreaming& streaming, RunFacts& facts) override;
   std::string subject() const override { return "text"; }
 
  private:
@@ -65,8 +65,9 @@ class PlannedText final : public PlannedRun {
     bucket.batch = config.optim.batch_size;
     plan().buckets = {bucket};
     plan().max_steps = max_steps;
-    LoadedDecoder model = load_decoder(context(), config);
+    LoadedDecoder model = load_decoder(context(), config, streaming());
     plan().model = model.name;
+    streamed_by(model.stream.get());
     ledger().end("loading the model");
     auto task = std::make_unique<TextTask>(config, std::move(model), std::move(data));
     text_ = task.get();
@@ -97,8 +98,9 @@ std::unique_ptr<PlannedRun> TextWorkload::start_plan(const PlanTarget& target) {
   return std::make_unique<PlannedText>(config_, target, data_, steps);
 }
 
-std::unique_ptr<Task> TextWorkload::load(const Context& c, RunFacts& facts) {
-  LoadedDecoder model = load_decoder(c, config_);
+std::unique_ptr<Task> TextWorkload::load(const Context& c, const WeightStreaming& streaming,
+                                         RunFacts& facts) {
+  LoadedDecoder model = load_decoder(c, config_, streaming);
   facts.model = model.name;
   return std::make_unique<TextTask>(config_, std::move(model), std::move(data_));
 }

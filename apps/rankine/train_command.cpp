@@ -163,10 +163,12 @@ void Training::plan() {
 
 void Training::load() {
   runtime_ = make_runtime(config_.machine, budget_);
-  task_ = workload_->load(Context(*runtime_), facts_);
   const fs::path page_dir = page_dir_of(config_);
   fs::create_directories(page_dir);
   remove_stale_page_files(page_dir, [&](const std::string& message) { console_.warn(message); });
+  const WeightStreaming streaming{plan_.policy.streamed_units,
+                                  {plan_.weights_in_host, plan_.weights_in_file, page_dir}};
+  task_ = workload_->load(Context(*runtime_), streaming, facts_);
   StepMemory& memory = task_->step_memory();
   memory.policy = plan_.policy;
   if (plan_.pages_in_host + plan_.pages_in_file > 0) {

@@ -26,7 +26,7 @@ class Workload {
   // time: it may borrow the data.
   virtual std::unique_ptr<PlannedRun> start_plan(const PlanTarget& target) = 0;
   // Loads the model and makes the task; the data goes with it.
-  virtual std::unique_ptr<Task> load(const Context& c, RunFacts& facts) = 0;
+  virtual std::unique_ptr<Task> load(const Context& c, const WeightStreaming& streaming, RunFacts& facts) = 0;
   // Work before the first step that may take long; tells the console of its progress.
   virtual void prepare(const Context& c, Console& console) {}
   // What a finished run shows beside its record.
