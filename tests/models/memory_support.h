@@ -67,7 +67,6 @@ class PageFolder {
                             std::size_t file_bytes = std::size_t{64} << 20) const {
     return {units, {host_bytes, file_bytes, path_}};
   }
-  const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
