@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/tape/step_memory.h"
