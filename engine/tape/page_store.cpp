@@ -18,6 +18,11 @@ std::size_t in_file_pages(std::size_t bytes) {
   return std::max<std::size_t>(1, (bytes + kFilePage - 1) / kFilePage) * kFilePage;
 }
 
+// Otherwise it is of a tape.
+bool of_weights(const Block& block) {
+  return block.account() == Account::weights || block.account() == Account::streamed;
+}
+
 }  // namespace
 
 PageStore::PageStore(Runtime& runtime, const Limits& limits, FileCalls& calls)
@@ -68,7 +73,7 @@ PageStore::PagePtr PageStore::write(const std::shared_ptr<Block>& from) {
   page->state_ = Page::State::writing;
   ++counters_.pages_out;
   counters_.bytes_out += page->bytes_;
-  runtime_.traffic().paged_out += page->bytes_;
+  if (!of_weights(*from)) runtime_.traffic().paged_out += page->bytes_;
   if (page->in_file_) counters_.file_bytes_out += page->bytes_;
   return page;
 }
@@ -87,7 +92,7 @@ void PageStore::read(Page& page, const std::shared_ptr<Block>& to) {
   page.state_ = Page::State::reading;
   ++counters_.pages_in;
   counters_.bytes_in += page.bytes_;
-  runtime_.traffic().paged_in += page.bytes_;
+  (of_weights(*to) ? runtime_.traffic().streamed : runtime_.traffic().paged_in) += page.bytes_;
   if (page.in_file_) counters_.file_bytes_in += page.bytes_;
 }
 
@@ -101,7 +106,11 @@ void PageStore::finish(Page& page, bool reading) {
     throw std::logic_error("PageStore: a copy is finished in other work than it was begun in");
   const std::shared_ptr<Block> held = std::move(page.block_);  // until the copy is done
   page.state_ = Page::State::kept;
+  const double before = counters_.seconds_waited;
   wait(page);
+  Traffic& traffic = runtime_.traffic();
+  (of_weights(*held) ? traffic.waited_for_weights : traffic.waited_for_pages) +=
+      counters_.seconds_waited - before;
 }
 
 void PageStore::wait(Page& page) {
@@ -123,10 +132,7 @@ void PageStore::wait(Page& page) {
   copies_->join(done);
 }
 
-void PageStore::note_wait(double seconds) {
-  counters_.seconds_waited += seconds;
-  runtime_.traffic().waited_for_pages += seconds;
-}
+void PageStore::note_wait(double seconds) { counters_.seconds_waited += seconds; }
 
 // When a copy that is queued now is done. One between a CUDA device and the file keeps both links busy at
 // once.

@@ -74,9 +74,9 @@ class PageStore {
   // waited for the device: before what was computed is kept.
   void throw_if_failed() const;
 
-  // What calls asked for; a launched graph adds nothing here, but does to Runtime::traffic(), which has the
-  // same bytes and seconds. seconds_waited: in finish_*, measured on a CPU, by
-  // the PlanClock on a plan device that has one; 0 on CUDA, where the device waits and not the program.
+  // What calls asked for; a launched graph adds nothing here, but it does to Runtime::traffic(), which tells
+  // pages of tapes from weights by the account of their blocks. seconds_waited: in finish_*, measured on a
+  // CPU, by the PlanClock on a plan device that has one; 0 on CUDA: there the device waits, not the program.
   struct Counters {
     std::uint64_t pages_out = 0, pages_in = 0;
     std::uint64_t bytes_out = 0, bytes_in = 0;  // of both tiers

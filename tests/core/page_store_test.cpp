@@ -302,6 +302,31 @@ TEST_F(PageStores, TheClockOfACardWaitsForCopies) {
   EXPECT_DOUBLE_EQ(plan.clock()->busy(Link::from_file), 40);
 }
 
+TEST_F(PageStores, TheTrafficTellsTapesFromWeights) {
+  Runtime plan(Device::cpu().planned());
+  plan.time_on(slow_card(DeviceKind::cpu));
+  PageStore store(plan, {0, 1 << 20, {}});
+  const auto tape = plan.memory().allocate(500, Account::tape, "tape");
+  const auto weights = plan.memory().allocate(300, Account::weights, "weights");
+  const auto streamed = plan.memory().allocate(300, Account::streamed, "weights again");
+  const auto kept = store.write(weights);  // while a model is loaded: no traffic of a step
+  store.finish_write(*kept);               // at 3 s
+  plan.traffic() = {};
+  const auto page = store.write(tape);
+  store.finish_write(*page);    // 5 s
+  store.read(*kept, streamed);  // from here on the disk reads: 3 s
+  store.read(*page, tape);      // and 5 more
+  store.finish_read(*kept);
+  store.finish_read(*page);
+  EXPECT_EQ(plan.traffic().paged_out, 500U);
+  EXPECT_EQ(plan.traffic().paged_in, 500U);
+  EXPECT_EQ(plan.traffic().moved(), 1000U);
+  EXPECT_EQ(plan.traffic().streamed, 300U);
+  EXPECT_DOUBLE_EQ(plan.traffic().waited_for_weights, 3);
+  EXPECT_DOUBLE_EQ(plan.traffic().waited_for_pages, 10);
+  EXPECT_DOUBLE_EQ(store.counters().seconds_waited, 16);
+}
+
 TEST_F(PageStores, TheClockOfACpuKnowsTheDiskAlone) {
   Runtime plan(Device::cpu().planned());
   plan.time_on(slow_card(DeviceKind::cpu));

@@ -137,12 +137,12 @@ TEST_F(StepNumbers, AreThoseOfTheDisk) {
   for (std::size_t i = 0; i < 4; ++i) {
     SCOPED_TRACE(i);
     const StepRecord& r = notes.records[i];
-    EXPECT_GT(notes.disk[i].out, 0U);
-    EXPECT_EQ(notes.disk[i].out, notes.disk[i].in);  // every page comes back once
+    EXPECT_GT(notes.disk[i].in, 0U);
+    EXPECT_LE(notes.disk[i].in, notes.disk[i].out);  // what was on its way out still need not come back
     EXPECT_EQ(r.moved, notes.disk[i].out + notes.disk[i].in);
     EXPECT_EQ(r.moved, notes.records[0].moved) << "of the step, not of all so far";
-    // Two micro-batches: a page of each is out at its own time.
-    EXPECT_EQ(2 * r.paged_peak, notes.disk[i].out);
+    EXPECT_GT(r.paged_peak, 0U);
+    EXPECT_LE(2 * r.paged_peak, notes.disk[i].out) << "of one of two micro-batches at once";
     EXPECT_GT(r.tape_peak, 0U);
     ASSERT_TRUE(r.waited_for_pages);
     EXPECT_GE(*r.waited_for_pages, 0);
