@@ -103,33 +103,37 @@ class Search {
     }
     return all;
   }
-  std::optional<Suggestion> fitting() const {
+  bool fits(const std::optional<Suggestion>& s) const { return s && s->plan.peak <= search_.budget; }
+  // Nothing where the settings are refused or cannot be planned.
+  std::optional<Suggestion> planned() const {
     try {
       Suggestion s{chosen(), {}};
       s.plan = search_.plan(search_.with(s.settings));
-      if (s.plan.peak <= search_.budget) return s;
-    } catch (const Error&) {  // no setting of this run
+      return s;
+    } catch (const Error&) {
+      return std::nullopt;
     }
-    return std::nullopt;
   }
-  // Sets lever i to the mildest value that fits beside the others.
+  // Sets lever i to the mildest value, from `from` on, that fits beside the others; where none does, to the
+  // last that can be planned, and returns nothing.
   std::optional<Suggestion> mildest(std::size_t i, std::size_t from = 1) {
-    if (levers_[i].empty()) return std::nullopt;
-    chosen_[i] = levers_[i].size();
-    std::optional<Suggestion> best = fitting();
-    if (!best) return std::nullopt;
-    for (std::size_t value = from; value < levers_[i].size(); ++value) {
-      chosen_[i] = value;
-      if (auto found = fitting()) return found;
+    std::optional<Suggestion> last;
+    for (chosen_[i] = levers_[i].size(); chosen_[i] > 0; --chosen_[i]) {
+      if ((last = planned())) break;
     }
-    chosen_[i] = levers_[i].size();
-    return best;
+    if (!fits(last)) return std::nullopt;
+    const std::size_t end = chosen_[i];
+    for (std::size_t value = from; value < end; ++value) {
+      chosen_[i] = value;
+      if (auto found = planned(); fits(found)) return found;
+    }
+    chosen_[i] = end;
+    return last;
   }
   std::optional<Suggestion> joined() {
     for (std::size_t i = 0; i < levers_.size(); ++i) {
-      if (levers_[i].empty()) continue;
       std::optional<Suggestion> found = mildest(i);
-      if (!found) continue;  // this lever stays at its last value
+      if (!found) continue;
       for (std::size_t earlier = i; earlier-- > 0;) {
         if (chosen_[earlier] == 0) continue;
         if (auto eased = mildest(earlier, 0)) found = std::move(eased);
