@@ -150,7 +150,7 @@ TEST(Conv2d, APointwiseWindowIsALinear) {
 
 TEST(Conv2d, ThreadsChangeNoBit) {
   std::vector<std::unique_ptr<Machine>> machines;
-  std::vector<Tensor> results[5];
+  std::vector<Tensor> results[7];
   for (const int threads : {1, 2, 3, 5}) {
     const Machine& m = *machines.emplace_back(std::make_unique<Machine>(threads));
     const Tensor x = m.random({2, 12, 12, 40}, 1), dy = m.random({2, 12, 12, 70}, 2),
@@ -162,8 +162,14 @@ TEST(Conv2d, ThreadsChangeNoBit) {
     conv2d_weight_grad(m.c, dw, dy, x, kSame);
     conv2d_forward(m.c, down, x, w, {}, kDown);
     conv2d_adjoint(m.c, ddown, down, w, kDown, Write::overwrite);
-    const Tensor all[] = {y, dx, dw, down, ddown};
-    for (int i = 0; i < 5; ++i) {
+    // Few tiles, wide columns.
+    const Tensor few = m.random({1, 5, 8, 40}, 4), v = m.random({340, 3, 3, 40}, 6),
+                 u = m.random({40, 3, 3, 340}, 7);
+    Tensor few_y = m.garbage({1, 5, 8, 340}), few_dx = m.garbage({1, 5, 8, 340});
+    conv2d_forward(m.c, few_y, few, v, {}, kSame);
+    conv2d_adjoint(m.c, few_dx, few, u, kSame, Write::overwrite);
+    const Tensor all[] = {y, dx, dw, down, ddown, few_y, few_dx};
+    for (int i = 0; i < 7; ++i) {
       results[i].push_back(all[i]);
       EXPECT_TRUE(same_bits(results[i].front(), results[i].back())) << i;
     }

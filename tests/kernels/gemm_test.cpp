@@ -45,8 +45,9 @@ TEST_P(EveryTarget, LinearMatchesReference) {
 
 TEST_P(EveryTarget, ConvMatchesReference) {
   const Machine m;
-  const ref::ConvShape kDirect{2, 5, 4, 20, 37, {3, 1, 1, 1}}, kTransformed{1, 12, 13, 20, 37, {3, 1, 1, 1}};
-  for (const ref::ConvShape& s : {kDirect, kTransformed}) {
+  const ref::ConvShape kDirect{2, 5, 4, 20, 37, {3, 1, 1, 1}}, kTransformed{1, 12, 13, 20, 37, {3, 1, 1, 1}},
+      kFewTiles{1, 5, 8, 340, 37, {3, 1, 1, 1}}, kMoreTiles{3, 9, 9, 150, 37, {3, 1, 1, 1}};
+  for (const ref::ConvShape& s : {kDirect, kTransformed, kFewTiles, kMoreTiles}) {
     for (const DType t : {DType::f32, DType::f16, DType::bf16}) {
       const Tensor x = m.random({s.images, s.height, s.width, s.in}, 1);
       const Tensor dy = m.random({s.images, s.height, s.width, s.out}, 2);
