@@ -280,7 +280,9 @@ TEST_P(Streaming, UNet) {
   const config::RunConfig k = config::parse_run_config(
       "base_model: " + (folder / "base.safetensors").string() +
           "\ntrain_data_dir: examples/sd-style/data/style\nresolution: 64\nlora_rank: 4\noutput_dir: unused\n"
-          "enable_bucket: false\ncache_latents: false\nvalidation_split: 0.05\nsample_cfg: 1\n"
+          "enable_bucket: false\ncache_dir: " +
+          (folder / "cache").string() +
+          "\nvalidation_split: 0.05\nsample_cfg: 1\n"
           "sample_steps: 1\nsample_count_steps: 1\nsample_prompts: [a b]\n",
       "test");
   struct Pictures {
