@@ -75,8 +75,8 @@ class StepNumbers : public ::testing::Test {
         "base_model: examples/sd-style/tiny-sd.safetensors\ntrain_data_dir: " +
             (folder / "pictures").string() +
             "\nresolution: 64\nmin_bucket_side: 32\nmax_bucket_side: 128\nbucket_step: 16\nbatch_size: 2\n"
-            "lora_rank: 4\noutput_dir: unused\n" +
-            more,
+            "lora_rank: 4\noutput_dir: " +
+            (folder / "out").string() + "\n" + more,
         "test");
   }
   std::unique_ptr<DiffusionTask> diffusion(const config::RunConfig& k) {
@@ -198,7 +198,8 @@ TEST_F(StepNumbers, TextGrowsNothingOnceEveryLengthWasSeen) {
   }
   const config::RunConfig k = config::parse_run_config(
       "task_type: text-generation\nmethod: full\ntrain_data_dir: " + (folder / "rows.jsonl").string() +
-          "\noutput_dir: unused\nbatch_size: 1\nmax_length: 128\n"
+          "\noutput_dir: " + (folder / "out").string() +
+          "\nbatch_size: 1\nmax_length: 128\n"
           "custom_template: {user: \"Q {user}\\n\", assistant: \"A {assistant}\"}\n"
           "new_model: {decoder: {vocab: 320, width: 64, mlp: 128, layers: 2, heads: 4, kv_heads: 2, context: "
           "256}}\n",
