@@ -96,6 +96,7 @@ class TextSession final : public StepSession {
   }
   void dump(const fs::path& folder) override;
   StepMemory& memory() override { return memory_; }
+  int streamable_units() const override { return stream_.units(); }
 
  private:
   void micro_batch(Tensor& loss) override {

@@ -36,12 +36,15 @@ class PictureSession final : public StepSession {
     config.adapter.lora_rank = o.rank;
     config.adapter.lora_conv_rank = o.conv_rank;
     config.adapter.train_text_encoder = o.text_encoder;
-    task_ = std::make_unique<DiffusionTask>(config, model_for(o, config, streaming), nullptr);
+    LoadedModel model = model_for(o, config, streaming);
+    stream_ = model.stream.get();
+    task_ = std::make_unique<DiffusionTask>(config, std::move(model), nullptr);
     train(task_->params(), [&] { task_->init_params(context()); });
     batch_ = {o.batch, {o.resolution, o.resolution}};
   }
   void dump(const std::filesystem::path& folder) override;
   StepMemory& memory() override { return task_->step_memory(); }
+  int streamable_units() const override { return stream_ ? stream_->units() : 0; }
 
  private:
   void micro_batch(Tensor& loss) override { task_->plan_step(context(), batch_, loss); }
@@ -66,6 +69,7 @@ class PictureSession final : public StepSession {
   }
 
   std::unique_ptr<DiffusionTask> task_;
+  const PagedWeightStream* stream_ = nullptr;  // the task's
   PlannedBatch batch_;
 };
 
@@ -157,6 +161,14 @@ nlohmann::json to_json(const StepBenchOptions& o, const StepBenchResult& r) {
                       {"flops", r.flops},
                       {"peak_bytes", r.peak_bytes},
                       {"planned_bytes", r.planned_bytes},
+                      {"planned_tracked_bytes", r.planned_tracked},
+                      {"tracked_peak_bytes", r.tracked_peak},
+                      {"units", r.units.size()},
+                      {"paged_units", r.paged_units()},
+                      {"recomputed_units", r.recomputed_units()},
+                      {"streamed_units", r.policy.streamed_units},
+                      {"moved_bytes", r.traffic.moved()},
+                      {"waited_seconds", r.traffic.waited_for_pages + r.traffic.waited_for_weights},
                       {"streamed_bytes", r.streamed_bytes},
                       {"matmul_gflops", r.matmul_gflops},
                       {"matmul_share", r.matmul_share},

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include "bench/ceilings.h"
 #include "bench/kernels_bench.h"
 #include "bench/roofline.h"
+#include "engine/tape/page_store.h"
+#include "engine/train/memory_solver.h"
 #include "engine/train/resources.h"
 #include "kernels/elementwise/elementwise.h"
 
@@ -41,7 +44,7 @@ double matmul_rate(const Context& c) {
 }  // namespace
 
 StepSession::StepSession(const StepBenchOptions& o, Device device)
-    : runtime_(device, o.memory_budget == 0 ? Memory::kUnlimited : o.memory_budget, o.threads,
+    : runtime_(device, o.memory_budget == 0 || device.plan ? Memory::kUnlimited : o.memory_budget, o.threads,
                activations_of(o, device)),
       context_(runtime_) {
   context_.seed = 1;
@@ -72,28 +75,112 @@ void StepSession::step(std::uint32_t number) {
   read_step_state(context_, state_);
 }
 
+namespace {
+
+// Rates to choose a policy by, measured as the bench measures its ceilings.
+Card measured_card(const StepBenchOptions& o, Device device) {
+  constexpr double kDisk = 1e9;  // an assumption: what a page file gets through the system's cache and beyond
+  constexpr CeilingSizes kSmall{2048, std::size_t{256} << 20, 2000, 0.1};
+  Runtime runtime(device, Memory::kUnlimited, o.threads, activations_of(o, device));
+  const Ceilings ceilings = measure_ceilings(Context(runtime), kSmall);
+  Card card;
+  card.name = "this device";
+  card.kind = device.kind;
+  card.flops_per_second = ceilings.flops;
+  card.bytes_per_second = ceilings.bytes;
+  card.link_bytes_per_second = std::max(kDisk, ceilings.value_of("copy to pinned memory"));
+  card.file_bytes_per_second = kDisk;
+  return card;
+}
+
+// Steps on a plan device, under one policy after the other.
+class StepPlanner {
+ public:
+  StepPlanner(const StepBenchOptions& o, Device device, const MakeSession& make)
+      : options_(o), device_(device), make_(make) {
+    streaming_.units = o.streamed;
+    streaming_.limits = {o.host_pages > 0 ? o.host_pages : PageStore::kUnlimited, PageStore::kUnlimited,
+                         std::filesystem::temp_directory_path()};
+  }
+
+  MemoryTrial attempt(const MemoryPolicy& policy) {
+    if (!session_ || policy.streamed_units != streaming_.units) start(policy.streamed_units);
+    session_->memory().policy = policy;
+    Runtime& runtime = session_->runtime();
+    runtime.memory().reset_peak();
+    runtime.cost().clear();
+    session_->memory().pages->reset_counters();
+    const double before = runtime.clock() ? runtime.clock()->now() : 0;
+    session_->step(0);
+    return {std::max(load_peak_, runtime.memory().high_water()),
+            runtime.clock() ? runtime.clock()->now() - before : 0, session_->memory().units};
+  }
+  // As it lies, or what fits memory_budget.
+  StepPlan plan() {
+    StepPlan plan;
+    plan.policy.others.recompute = options_.recompute;
+    plan.policy.streamed_units = options_.streamed;
+    MemoryTrial trial = attempt(plan.policy);
+    if (options_.memory_budget > 0 && trial.peak > options_.memory_budget) {
+      card_ = measured_card(options_, device_);
+      session_.reset();
+      start(0);
+      MemoryRules rules;
+      rules.streamable = session_->streamable_units();
+      const MemorySolution solution =
+          solve_memory(options_.memory_budget, rules, [&](const MemoryPolicy& p) { return attempt(p); });
+      require<ConfigError>(solution.fits, "--memory-budget: the least is ",
+                           human_bytes(static_cast<double>(solution.minimum)));
+      plan.policy = solution.policy;
+      trial = attempt(plan.policy);
+    }
+    plan.peak = trial.peak;
+    plan.seconds = trial.seconds;
+    plan.flops = session_->runtime().cost().flops();
+    plan.mapped = session_->runtime().memory().held(Account::mapped);
+    plan.pages = session_->memory().pages->needed();
+    plan.streaming = streaming_;
+    if (const auto& weights = session_->memory().weights) plan.streaming.limits = weights->needed();
+    return plan;
+  }
+
+ private:
+  void start(int streamed) {
+    session_.reset();  // there is room for one
+    streaming_.units = streamed;
+    session_ = make_(device_.planned(), streaming_);
+    load_peak_ = session_->runtime().memory().high_water();
+    if (card_) session_->runtime().time_on(*card_);
+    session_->memory().pages = std::make_shared<PageStore>(session_->runtime(), streaming_.limits);
+  }
+
+  const StepBenchOptions& options_;
+  Device device_;
+  const MakeSession& make_;
+  std::optional<Card> card_;
+  std::size_t load_peak_ = 0;  // bytes, up to the first step
+  WeightStreaming streaming_;
+  std::unique_ptr<StepSession> session_;
+};
+
+}  // namespace
+
 StepBenchResult measure_steps(const StepBenchOptions& o, const MakeSession& make) {
   const Device device = bench_device(o.device);
   StepBenchResult r;
-  WeightStreaming streaming{o.streamed, {PageStore::kUnlimited, PageStore::kUnlimited, {}}};
-  if (o.host_pages > 0) streaming.limits.host_bytes = o.host_pages;
-  streaming.limits.folder = std::filesystem::temp_directory_path();
-  {
-    const std::unique_ptr<StepSession> plan = make(device.planned(), streaming);
-    plan->memory().policy.others.recompute = o.recompute;
-    plan->runtime().cost().clear();
-    plan->step(0);
-    r.flops = plan->runtime().cost().flops();
-    const Memory& memory = plan->runtime().memory();
-    r.planned_bytes = memory.high_water() + memory.held(Account::mapped);
-    if (const auto& weights = plan->memory().weights) {
-      streaming.limits = weights->needed();
-      r.streamed_bytes = streaming.limits.host_bytes + streaming.limits.file_bytes;
-    }
-  }
+  const StepPlan plan = StepPlanner(o, device, make).plan();
+  r.flops = plan.flops;
+  r.planned_bytes = plan.peak + plan.mapped;
+  r.planned_tracked = plan.peak;
+  r.policy = plan.policy;
+  r.streamed_bytes =
+      plan.streaming.units > 0 ? plan.streaming.limits.host_bytes + plan.streaming.limits.file_bytes : 0;
+  reset_host_peak();  // what was measured to plan by is gone
   const Clock::time_point start = Clock::now();
-  const std::unique_ptr<StepSession> run = make(device, streaming);
-  run->memory().policy.others.recompute = o.recompute;
+  const std::unique_ptr<StepSession> run = make(device, plan.streaming);
+  run->memory().policy = plan.policy;
+  if (plan.pages.host_bytes + plan.pages.file_bytes > 0)
+    run->memory().pages = std::make_shared<PageStore>(run->runtime(), plan.pages);
   r.load_seconds = seconds_since(start);
   std::uint32_t number = 0;
   run->step(number++);
@@ -105,9 +192,11 @@ StepBenchResult measure_steps(const StepBenchOptions& o, const MakeSession& make
   runtime.phases().set(Phases::Detail::graphs);
   std::vector<double> seconds, busy;
   for (int i = 0; i < o.steps; ++i) {
+    runtime.traffic() = {};
     const Clock::time_point begin = Clock::now();
     run->step(number++);
     seconds.push_back(seconds_since(begin));
+    r.traffic = runtime.traffic();
     double on_device = 0;
     for (const Phases::Line& line : runtime.phases().take(device, runtime.cuda_stream()))
       on_device += line.seconds;
@@ -115,6 +204,8 @@ StepBenchResult measure_steps(const StepBenchOptions& o, const MakeSession& make
   }
   r.seconds = median(seconds);
   if (device.is_cuda()) r.busy = median(busy);
+  r.tracked_peak = runtime.memory().high_water();
+  r.units = run->memory().units;
   r.peak_bytes = device.is_cuda() ? runtime.memory().high_water() : host_memory().peak;
   if (o.profile) std::fputs(runtime.cost().report().c_str(), stderr);
   runtime.phases().set(Phases::Detail::inside);

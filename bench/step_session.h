@@ -26,6 +26,7 @@ class StepSession {
   virtual void dump(const std::filesystem::path& folder) = 0;
   Runtime& runtime() { return runtime_; }
   virtual StepMemory& memory() = 0;
+  virtual int streamable_units() const = 0;
 
  protected:
   // After the model is there: lays out what trains. init() gives the parameters their starting values.
@@ -42,6 +43,15 @@ class StepSession {
   std::unique_ptr<ParamArena> arena_;
   std::unique_ptr<AdamW> adamw_;
   Tensor state_, loss_;
+};
+
+// What a step is made with, found on a plan device.
+struct StepPlan {
+  MemoryPolicy policy;
+  WeightStreaming streaming;
+  PageStore::Limits pages;
+  std::size_t peak = 0, mapped = 0;  // bytes
+  double seconds = 0, flops = 0;
 };
 
 using MakeSession = std::function<std::unique_ptr<StepSession>(Device, const WeightStreaming&)>;

@@ -14,6 +14,9 @@ struct HostMemory {
 // From /proc/self/status; zeros on a system that has none.
 HostMemory host_memory();
 
+// From now on `peak` counts anew, where the system can do that (/proc/self/clear_refs).
+void reset_host_peak();
+
 // The same from the text of such a file.
 HostMemory parse_host_memory(std::string_view status);
 
