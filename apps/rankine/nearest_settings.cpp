@@ -154,7 +154,7 @@ std::vector<Suggestion> nearest_settings(const PlanSearch& search) { return Sear
 
 std::string suggestions_text(const std::vector<Suggestion>& suggestions) {
   if (suggestions.empty())
-    return "Neither a smaller batch, size, base or rank would fit: the model needs more memory.";
+    return "No smaller batch, size, base precision or rank fits, nor all of them together.";
   std::string out = "What fits:";
   for (const Suggestion& s : suggestions) {
     out += fmt::format("\n  {:>10}  {}", human_bytes(static_cast<double>(s.plan.peak)),

@@ -132,7 +132,7 @@ RunPlan plan_within(const RunConfig& config, const PlanTarget& wanted, const Sta
     return *run;
   };
   std::size_t binding = at(0).largest_bucket();
-  rules.streamable = run->streamable_units();
+  if (config.model.method != config::Method::full) rules.streamable = run->streamable_units();
   const bool free =
       rules.page != Use::always && rules.recompute != Use::always && rules.stream != Use::always;
   if (free && run->attempt({}, binding).peak <= target.budget) {

@@ -78,7 +78,7 @@ void combine_guidance(const Context& c, Tensor& out, const Tensor& both, double 
 Denoiser guided(const Context& c, Denoiser network, double scale_by) {
   return [c, network = std::move(network), scale_by](const Tensor& x, float timestep, Tensor& out) {
     const std::int64_t n = x.dim(0);
-    Tensor twice = c.empty(x.shape().with_dim(0, 2 * n), "guidance input");
+    Tensor twice = c.empty(x.shape().with_dim(0, 2 * n), "guidance input", x.dtype());
     for (Tensor half : {twice.slice(0, n), twice.slice(n, 2 * n)}) copy(c, half, x);
     Tensor both = c.like(twice, "guidance output");
     network(twice, timestep, both);

@@ -74,7 +74,7 @@ TEST_F(Nearest, LeversAreJoinedWhereNoneIsEnoughAndEasedAgain) {
 
 TEST_F(Nearest, NothingIsSaidWhereNothingFits) {
   EXPECT_TRUE(search(kText, 100000, 20000).empty());
-  EXPECT_NE(suggestions_text({}).find("Neither"), std::string::npos);
+  EXPECT_NE(suggestions_text({}).find("nor all of them"), std::string::npos);
 }
 
 TEST_F(Nearest, SettingsThatAreRefusedDoNotCount) {
