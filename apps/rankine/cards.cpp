@@ -118,14 +118,14 @@ const CardSpec* card_called(const std::string& device) {
 
 CardSpec measure_cpu(int threads, const fs::path& folder) {
   constexpr double kShareOfAvailable = 0.9;
-  constexpr std::int64_t kEdge = 2048;
+  constexpr std::int64_t kEdge = 1024;
   ThreadPool pool(threads);
   CardSpec spec;
   const double copied = copy_rate(pool);
   spec.card = {.name = "cpu",
                .kind = DeviceKind::cpu,
                .memory = available_memory(),
-               .flops_per_second = bench::measure_sgemm_rate(pool, kEdge, 0.5).best(),
+               .flops_per_second = bench::measure_sgemm_rate(pool, kEdge, 0.25).best(),
                .bytes_per_second = copied,
                .link_bytes_per_second = copied / 2,  // a copied byte is read and written
                .file_bytes_per_second = disk_rate(folder),

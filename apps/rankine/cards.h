@@ -20,7 +20,7 @@ CardSpec card_for(const std::string& wanted);
 const CardSpec* card_called(const std::string& device);
 
 // This machine: memory that is free now less a tenth; a product of fp32 matrices, a copy of large buffers,
-// and a file written and read in `folder` (or the nearest folder above it that is there). Takes about three
+// and a file written and read in `folder` (or the nearest folder above it that is there). Takes about two
 // seconds, the file less than one of them.
 CardSpec measure_cpu(int threads, const std::filesystem::path& folder);
 
