@@ -75,6 +75,7 @@ int main(int argc, char** argv) {
       ->transform(CLI::AsSizeValue(false));
   s->add_flag("--text-encoder", step.text_encoder, "Train the text encoder too");
   s->add_flag("--recompute", step.recompute, "Keep only block inputs and run forward again");
+  s->add_flag("--page-only", step.page_only, "Meet the memory budget by paging alone");
   s->add_flag("--profile", step.profile, "Print the time and cost of every operation");
   s->add_flag("--json", step.json, "Print one JSON document");
 

@@ -167,6 +167,7 @@ nlohmann::json to_json(const StepBenchOptions& o, const StepBenchResult& r) {
                       {"paged_units", r.paged_units()},
                       {"recomputed_units", r.recomputed_units()},
                       {"streamed_units", r.policy.streamed_units},
+                      {"tape_peak_bytes", r.traffic.tape_peak},
                       {"moved_bytes", r.traffic.moved()},
                       {"waited_seconds", r.traffic.waited_for_pages + r.traffic.waited_for_weights},
                       {"streamed_bytes", r.streamed_bytes},

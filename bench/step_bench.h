@@ -34,6 +34,7 @@ struct StepBenchOptions {
   std::uint64_t host_pages = 0;  // CUDA: bytes of them in page-locked memory, the rest in a file; 0: all
   bool text_encoder = false;     // adapters there too
   bool recompute = false;
+  bool page_only = false;  // memory_budget is met by paging alone
   bool json = false;
   bool profile = false;  // print the cost of every operation
 };

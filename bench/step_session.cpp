@@ -126,7 +126,10 @@ class StepPlanner {
       session_.reset();
       start(0);
       MemoryRules rules;
-      rules.streamable = session_->streamable_units();
+      if (options_.page_only)
+        rules.recompute = Use::never;
+      else
+        rules.streamable = session_->streamable_units();
       const MemorySolution solution =
           solve_memory(options_.memory_budget, rules, [&](const MemoryPolicy& p) { return attempt(p); });
       require<ConfigError>(solution.fits, "--memory-budget: the least is ",

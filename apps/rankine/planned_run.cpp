@@ -118,6 +118,19 @@ RunPlan PlannedRun::finish(const MemoryPolicy& policy) {
   return plan_;
 }
 
+namespace {
+
+// Of a run that gives up all that the rules allow.
+template <class At>
+std::size_t least_peak(const MemoryRules& rules, const At& at, std::size_t bucket) {
+  MemoryPolicy frugal;
+  frugal.others = {rules.recompute != Use::never, rules.page != Use::never};
+  frugal.streamed_units = rules.stream == Use::never ? 0 : rules.streamable;
+  return at(frugal.streamed_units).attempt(frugal, bucket).peak;
+}
+
+}  // namespace
+
 RunPlan plan_within(const RunConfig& config, const PlanTarget& wanted, const StartPlan& start) {
   const config::MachineSection& m = config.machine;
   MemoryRules rules{use_of(m.paging), use_of(m.recompute), use_of(m.weight_streaming)};
@@ -137,9 +150,11 @@ RunPlan plan_within(const RunConfig& config, const PlanTarget& wanted, const Sta
       rules.page != Use::always && rules.recompute != Use::always && rules.stream != Use::always;
   if (free && run->attempt({}, binding).peak <= target.budget) {
     RunPlan plan = run->finish({});
-    plan.minimum = plan.peak;
-    if (plan.peak <= target.budget) return plan;
     run.reset();
+    if (plan.peak <= target.budget) {
+      plan.minimum = std::min(plan.peak, least_peak(rules, at, binding));
+      return plan;
+    }
   }
   if (!target.card && target.rates) target.card = target.rates();
   run.reset();

@@ -40,6 +40,7 @@ class TextTask final : public Task {
   DecoderLora& network() { return network_; }
   // Nothing for a task that is only planned.
   bool has_data() const { return data_ != nullptr; }
+  TextData& data() { return *data_; }
   // For whoever lent it; the task is over.
   std::unique_ptr<TextData> take_data() { return std::move(data_); }
   const LoadedDecoder& loaded() const { return model_; }
