@@ -76,9 +76,7 @@ class PlannedPictures final : public PlannedRun {
       diffusion_->fill_latent_cache(context(), nullptr);
       ledger().end("encoding the pictures");
     }
-    std::function<void(Context&)> previews;
-    if (data) previews = [this](Context& c) { task().preview(c, 0, ""); };
-    begin(std::move(run.task), previews);
+    begin(std::move(run.task), data != nullptr);
   }
 
  private:

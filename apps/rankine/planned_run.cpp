@@ -37,7 +37,7 @@ PlannedRun::PlannedRun(const RunConfig& config, const PlanTarget& target)
   plan_.page_memory = target.page_memory;
 }
 
-void PlannedRun::begin(std::unique_ptr<Task> task, const std::function<void(Context&)>& previews) {
+void PlannedRun::begin(std::unique_ptr<Task> task, bool has_data) {
   task_ = std::move(task);
   task_->step_memory().pages =
       std::make_shared<PageStore>(*runtime_, PageStore::Limits{plan_.page_memory, PageStore::kUnlimited, {}});
@@ -46,9 +46,12 @@ void PlannedRun::begin(std::unique_ptr<Task> task, const std::function<void(Cont
   state_ = std::make_unique<TrainState>(context_, *task_, options.adamw, options.ema_decay);
   plan_.parameters = state_->arena().numel();
   ledger_.end("parameters and optimizer");
-  if (!previews) return;
+  if (!has_data) return;
   ledger_.begin();
-  previews(context_);
+  task_->validate(context_);
+  ledger_.end("validation");
+  ledger_.begin();
+  task_->preview(context_, 0, "");
   ledger_.end("previews");
 }
 

@@ -38,8 +38,9 @@ class PlannedRun {
   const WeightStreaming& streaming() const { return streaming_; }
   void streamed_by(const PagedWeightStream* stream) { stream_ = stream; }
 
-  // After the model is loaded and plan().buckets are known: makes what trains. Previews: may be empty.
-  void begin(std::unique_ptr<Task> task, const std::function<void(Context&)>& previews);
+  // After the model is loaded and plan().buckets are known: makes what trains. Without data there is no
+  // validation and no preview.
+  void begin(std::unique_ptr<Task> task, bool has_data);
   virtual void micro_step(Context& c, const BucketPlan& bucket, Tensor& loss) = 0;
   // How many make an optimizer step.
   virtual std::int64_t micro_steps() const { return plan_.accumulation; }

@@ -72,9 +72,7 @@ class PlannedText final : public PlannedRun {
     auto task = std::make_unique<TextTask>(config, std::move(model), std::move(data));
     text_ = task.get();
     has_data_ = text_->has_data();
-    std::function<void(Context&)> previews;
-    if (has_data_) previews = [this](Context& c) { text_->preview(c, 0, ""); };
-    begin(std::move(task), previews);
+    begin(std::move(task), has_data_);
   }
   ~PlannedText() override {
     if (has_data_) data_ = text_->take_data();
