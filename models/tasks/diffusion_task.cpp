@@ -179,6 +179,7 @@ Tensor DiffusionTask::moments_of(const Context& c, const Samples& samples, const
   Tensor moments = c.empty({static_cast<std::int64_t>(batch.size()), crop.h / vae.downscale(),
                             crop.w / vae.downscale(), 2 * vae.latent_channels},
                            "moments");
+  if (c.planning() && keeps_latents()) return moments;  // a run reads them; encoding is a part of its own
   for (std::size_t n = 0; n < batch.size(); ++n) {
     const auto i = static_cast<std::int64_t>(n);
     Tensor one = moments.slice(i, i + 1);
