@@ -34,13 +34,16 @@ PlannedRun::PlannedRun(const RunConfig& config, const PlanTarget& target)
       ledger_(*runtime_, plan_),
       streaming_{target.streamed_units, {target.page_memory, PageStore::kUnlimited, {}}} {
   plan_.accumulation = config.optim.gradient_accumulation;
-  plan_.page_memory = target.page_memory;
 }
 
 void PlannedRun::begin(std::unique_ptr<Task> task, bool has_data) {
   task_ = std::move(task);
+  // Streamed weights were there first; the tape's pages get what they left of the host's memory.
+  std::size_t host_bytes = streaming_.limits.host_bytes;
+  if (stream_ && stream_->pages() && host_bytes != PageStore::kUnlimited)
+    host_bytes -= stream_->pages()->needed().host_bytes;
   task_->step_memory().pages =
-      std::make_shared<PageStore>(*runtime_, PageStore::Limits{plan_.page_memory, PageStore::kUnlimited, {}});
+      std::make_shared<PageStore>(*runtime_, PageStore::Limits{host_bytes, PageStore::kUnlimited, {}});
   const TrainOptions options = train_options(config_, std::max<std::int64_t>(1, plan_.max_steps));
   ledger_.begin();
   state_ = std::make_unique<TrainState>(context_, *task_, options.adamw, options.ema_decay);

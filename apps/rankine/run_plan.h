@@ -50,7 +50,6 @@ struct RunPlan {
   TapeStats tape;                                    // of all buckets
   std::size_t minimum = 0;                           // bytes: the least peak that any policy has
   double unbound_seconds = 0;                        // of a micro-step with everything kept; 0: it is
-  std::size_t page_memory = 0;                       // bytes of the host that pages may take
   std::size_t pages_in_host = 0, pages_in_file = 0;  // bytes that they take
   std::size_t weights_in_host = 0, weights_in_file = 0;  // bytes of streamed weights
   MemoryTrace trace;                                     // of the micro-step that needs most

@@ -156,6 +156,17 @@ TEST_F(CliPlan, ShapesAreForPlansAlone) {
   EXPECT_GT(with["buckets"][0]["visits_per_epoch"], 0);
 }
 
+// One limit of the host's memory for pages and streamed weights together; the rest goes to files.
+TEST_F(CliPlan, PagesAndStreamedWeightsShareTheMemoryOfTheHost) {
+  const json policy =
+      plan({"--shape", "llama1b", "--gpu", "rtx4090", "--set", "memory_budget=800MiB", "--set",
+            "page_memory=256MiB", "--set", "paging=always", "--set", "weight_streaming=always"})["policy"];
+  const auto bytes = [&](const char* key) { return policy[key].get<std::int64_t>(); };
+  EXPECT_LE(bytes("host_page_bytes") + bytes("host_weight_bytes"), std::int64_t{256} << 20);
+  EXPECT_GT(bytes("file_page_bytes"), 0);
+  EXPECT_GT(bytes("file_weight_bytes"), 0);
+}
+
 // The same numbers in every build, with and without CUDA and its emulator: no allocation and no cost of a
 // plan may depend on what the build can run. Change them with what they count.
 TEST_F(CliPlan, EveryBuildPlansTheSame) {
