@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -20,9 +21,11 @@ int available_cores() {
 }
 thread_local bool inside_body = false;
 
-// About 20 microseconds of waiting without giving up the core: longer than two kernels of a step lie apart,
-// shorter than it takes to wake a sleeping thread.
+// A sleeping thread takes 50 to 100 microseconds to wake, in a virtual machine: longer than most operations of
+// a small model. So who waits for work first keeps its core for about 20 microseconds, then offers it to
+// others that want it, without sleeping, for as long as the pauses of a training step last.
 constexpr int kSpins = 400;
+constexpr std::chrono::milliseconds kYields{2};
 
 template <class Done>
 void spin_until(const Done& done) {
@@ -33,6 +36,13 @@ void spin_until(const Done& done) {
     asm volatile("yield");
 #endif
   }
+}
+template <class Done>
+void stay_awake_until(const Done& done) {
+  spin_until(done);
+  if (done()) return;
+  const auto end = std::chrono::steady_clock::now() + kYields;
+  while (!done() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
 }
 }  // namespace
 
@@ -106,7 +116,7 @@ struct ThreadPool::Impl {
   void worker() {
     std::uint32_t seen = 0;
     for (;;) {
-      spin_until([&] { return posted.load(std::memory_order_relaxed) != seen; });
+      stay_awake_until([&] { return posted.load(std::memory_order_relaxed) != seen; });
       posted.wait(seen, std::memory_order_acquire);
       seen = posted.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
@@ -150,7 +160,7 @@ void ThreadPool::run(std::int64_t n, std::int64_t grain, Call call, void* body) 
   const std::lock_guard turn(impl_->one_at_a_time);
   impl_->post({n, (n + parts - 1) / parts, call, body}, parts);
   impl_->run_parts_patiently();
-  spin_until([&] { return impl_->unfinished.load(std::memory_order_relaxed) == 0; });
+  stay_awake_until([&] { return impl_->unfinished.load(std::memory_order_relaxed) == 0; });
   for (int left = impl_->unfinished.load(std::memory_order_acquire); left != 0;
        left = impl_->unfinished.load(std::memory_order_acquire)) {
     impl_->unfinished.wait(left, std::memory_order_acquire);

@@ -109,6 +109,7 @@ struct Target {
   std::int64_t line_pitch = 0, image_pitch = 0;
 
   float* row(std::int64_t m) const {
+    if (m < width) return data + m * pitch;  // the first line: divisions take longer than a small product's row
     const std::int64_t line = m / width;
     return data + (line / height) * image_pitch + (line % height) * line_pitch + (m % width) * pitch;
   }

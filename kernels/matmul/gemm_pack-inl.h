@@ -206,6 +206,7 @@ HWY_INLINE void scatter_row(const PanelBlock& p, std::int64_t k, const Stored<T>
 
 // Where row k of B starts, in elements.
 HWY_INLINE std::int64_t row_offset(const Right& b, std::int64_t k) {
+  if (k < b.tap_rows) return b.first + k * b.pitch;  // the first tap, without divisions
   const std::int64_t tap = k / b.tap_rows;
   return b.first + (tap / b.taps_x) * b.tap_y + (tap % b.taps_x) * b.tap_x + (k % b.tap_rows) * b.pitch;
 }
@@ -241,6 +242,11 @@ void pack_right(const PanelBlock& p, const Right& b, Range ks, float* row) {
 
 // Rows [rows) and columns [ks) of A, from column `at` of the strip on.
 HWY_INLINE void pack_left(float* strip, std::int64_t at, const cpu::Left& a, Range rows, Range ks) {
+  if (a.rows.is_plain() && !a.transposed) {
+    for (std::int64_t m = rows.begin; m < rows.end; ++m)
+      copy(strip + (m - rows.begin) * kStripPitch + at, a.rows.data + m * a.rows.pitch + ks.begin, ks.size());
+    return;
+  }
   if (!a.transposed) {
     for (std::int64_t m = rows.begin; m < rows.end; ++m)
       gather_row(strip + (m - rows.begin) * kStripPitch + at, a.rows, m, ks);
