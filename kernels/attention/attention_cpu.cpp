@@ -17,6 +17,8 @@ HWY_BEFORE_NAMESPACE();
 namespace rankine::HWY_NAMESPACE {
 namespace {
 
+using cpu::kStripPitch;
+
 HWY_INLINE void scale_row(float* x, std::int64_t n, float s) {
   map(
       x, n, [f = set(s)](VecF a) HWY_ATTR { return hn::Mul(a, f); }, x);
@@ -26,7 +28,7 @@ HWY_INLINE void scale_row(float* x, std::int64_t n, float s) {
 // maximum.
 void softmax_tile(const cpu::ScoreTile& tile, const cpu::HeadRows<float>& o, float* top, float* sum) {
   for (std::int64_t r = 0; r < tile.rows; ++r) {
-    float* row = tile.scores + r * tile.cols;
+    float* row = tile.scores + r * kStripPitch;
     const auto [begin, end] = tile.seen(r);
     const float before = top[r];
     top[r] = row_max(row + begin, end - begin, before);
@@ -67,8 +69,8 @@ void row_dots(float* delta, const cpu::HeadRows<const float>& a, const cpu::Head
 void score_grad_tile(const cpu::ScoreTile& tile, float* dp, const float* lse, const float* delta,
                      float scale) {
   for (std::int64_t r = 0; r < tile.rows; ++r) {
-    float* p = tile.scores + r * tile.cols;
-    float* ds = dp + r * tile.cols;
+    float* p = tile.scores + r * kStripPitch;
+    float* ds = dp + r * kStripPitch;
     const KeyRange seen = tile.seen(r);
     const std::int64_t at = seen.begin, n = seen.end - at;
     const VecF top = set(lse[r]);
@@ -117,9 +119,10 @@ struct Products {
     run(c, {Gather::plain(a.data, rows, depth, a.pitch)},
         Right::by_column(DType::f32, b.data, b.pitch, scale), Write::overwrite);
   }
-  // a (rows, depth) · b (depth, cols)
+  // a (rows, depth), a tile of scores, · b (depth, cols)
   void mix(const Out& c, const In& a, const In& b, Write write) const {
-    run(c, {Gather::plain(a.data, rows, depth, a.pitch)}, Right::by_row(DType::f32, b.data, b.pitch), write);
+    run(c, {.rows = Gather::plain(a.data, rows, depth, kStripPitch), .in_place = true},
+        Right::by_row(DType::f32, b.data, b.pitch), write);
   }
   // a (depth, rows)ᵀ · b (depth, cols)
   void spread(const Out& c, const In& a, const In& b) const {
@@ -167,7 +170,7 @@ void forward_task(const AttentionForward& a, std::int64_t task, float* scratch) 
 
   for (std::int64_t j = t.begin; j < t.end; j += a.tiles.keys) {
     const std::int64_t cols = std::min(a.tiles.keys, t.end - j), block = kv + j * s.kv_pitch();
-    const Out p{scores, cols, cols};
+    const Out p{scores, kStripPitch, cols};
     Products{scratch, rows, cols, s.width}.dots(p, {a.q + at, s.q_pitch(), s.width},
                                                 {a.k + block, s.kv_pitch(), s.width}, s.scale);
     HWY_DYNAMIC_DISPATCH(dispatch::softmax_tile)({scores, rows, cols, j, s, t}, o, top, sum);
@@ -190,7 +193,7 @@ void backward_rows(const AttentionBackward& a, std::int64_t lane, const QueryTil
   for (std::int64_t j = t.begin; j < t.end; j += a.tiles.keys) {
     const std::int64_t cols = std::min(a.tiles.keys, t.end - j), block = kv + j * s.kv_pitch();
     const In k{a.k + block, s.kv_pitch(), s.width}, v{a.v + block, s.kv_pitch(), s.width};
-    const Out p{scores, cols, cols}, ds{d_scores, cols, cols};
+    const Out p{scores, kStripPitch, cols}, ds{d_scores, kStripPitch, cols};
     const Products to_scores{scratch, rows, cols, s.width}, to_keys{scratch, cols, s.width, rows};
     to_scores.dots(p, q, k, s.scale);
     to_scores.dots(ds, d_o, v, 1);

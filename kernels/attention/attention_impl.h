@@ -7,6 +7,7 @@
 
 #include "engine/core/cuda_device.h"
 #include "kernels/common/checks.h"
+#include "kernels/matmul/gemm.h"
 
 namespace rankine {
 
@@ -74,13 +75,15 @@ std::int64_t cut_queries(const AttentionSize& s, QueryTile* list);
 // tasks p, p + parts, ...; a task's arithmetic does not depend on its part.
 struct AttentionTiles {
   static constexpr std::int64_t kQueries = 128, kKeys = 320;
+  static_assert(kKeys <= cpu::kBlockDepth);
   std::int64_t queries, keys;  // of one tile, at most
   std::int64_t parts;
   std::int64_t per_sample;  // tiles, without a list
   const QueryTile* list;    // null: regular tiles of `queries` rows
   std::int64_t count;       // tiles of all samples
 
-  std::int64_t scores() const { return queries * keys; }
+  // Floats of a tile of scores: rows lie as far apart as a product reads its left side in place.
+  std::int64_t scores() const { return queries * cpu::kStripPitch; }
   QueryTile tile(const AttentionSize& s, std::int64_t t) const {
     if (list) return list[t];
     const std::int64_t sample = t / per_sample, first = t % per_sample * queries;
@@ -160,7 +163,7 @@ struct AttentionBackward {
 namespace cpu {
 // One tile of scores of one head: rows of queries against `cols` keys from `first_key` on.
 struct ScoreTile {
-  float* scores;  // rows x cols
+  float* scores;  // rows x cols, kStripPitch from row to row
   std::int64_t rows, cols, first_key;
   const AttentionSize& size;
   const QueryTile& queries;

@@ -24,6 +24,10 @@ using cpu::kStripPitch;
 // A transposed strip has one row of kStripWidth floats per k.
 inline constexpr std::int64_t kStripWidth = 16;
 
+// Lines of a panel asked for before they are needed: a panel and a strip together do not fit the first-level
+// cache.
+inline constexpr std::int64_t kAheadLines = 16;
+
 struct Tile {
   const float* a;  // packed strip
   const float* b;  // packed panel: k rows of 1 or 2 vectors
@@ -69,7 +73,10 @@ void multiply_tile(const Tile& t) {
   for (std::int64_t k = 0; k < t.k; ++k) {
     VecF bv[kVecs];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVecs; ++v) bv[v] = hn::Load(d, b + v * kLanes);
+    for (int v = 0; v < kVecs; ++v) {
+      bv[v] = hn::Load(d, b + v * kLanes);
+      hwy::Prefetch(b + (kAheadLines * kVecs + v) * kLanes);
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const VecF av = set(a[kTransposed ? r : r * kStripPitch]);

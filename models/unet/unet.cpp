@@ -26,13 +26,16 @@ bool UNet::embedding_trained() {
          (label1_ && (has_trained(*label1_) || has_trained(*label2_)));
 }
 
-// Blocks before this one feed nothing that trains but skips, whose gradients would end there.
-int UNet::first_recorded_block(bool context_gradient) {
+// What comes before feeds nothing that trains but skips, whose gradients would end there.
+UNet::Start UNet::start_of_tape(bool embedding, bool context_gradient) {
   int i = 0;
   while (i < static_cast<int>(inputs_.size()) && !has_trained(inputs_[i]) &&
          !(context_gradient && inputs_[i].attn))
     ++i;
-  return i;
+  if (embedding) return {std::min(1, i), false};  // every residual block reads it
+  const bool attention =
+      i < static_cast<int>(inputs_.size()) && inputs_[i].attn && !has_trained(*inputs_[i].res);
+  return {i, attention};
 }
 
 Tensor UNet::embed_time(const Context& c, const UNetInput& in) {
@@ -63,9 +66,10 @@ void UNet::embed_time_backward(const Context& c, Tensor demb, Tensor* dvector) {
   time1_.backward_into(c, d, nullptr);
 }
 
-Tensor UNet::run_block(const Context& c, Block& b, Tensor h, const Tensor& emb, const Tensor& context) {
-  if (b.conv) h = b.conv->forward(c, h);
-  if (b.res) h = Unit<ResnetBlock, 1>(*b.res, b.res->path()).forward(c, h, emb);
+Tensor UNet::run_block(const Context& residual, const Context& c, Block& b, Tensor h, const Tensor& emb,
+                       const Tensor& context) {
+  if (b.conv) h = b.conv->forward(residual, h);
+  if (b.res) h = Unit<ResnetBlock, 1>(*b.res, b.res->path()).forward(residual, h, emb);
   if (b.attn) h = b.attn->forward(c, h, context);
   return h;
 }
@@ -94,8 +98,7 @@ Tensor UNet::upsample_backward(const Context& c, Block& b, const Tensor& dy) {
 
 Tensor UNet::forward(const Context& c, const UNetInput& in) {
   const bool embedding = embedding_trained() || (in.input_gradients && in.vector.defined());
-  const int recorded = first_recorded_block(in.input_gradients);
-  const int first = embedding ? std::min(1, recorded) : recorded;  // every residual block reads the embedding
+  const Start start = start_of_tape(embedding, in.input_gradients);
   const Context untaped = c.without_tape();
   // The embedding is needed by every block; it is recorded only when something in it trains.
   const Tensor emb = embed_time(embedding ? c : untaped, in);
@@ -103,7 +106,8 @@ Tensor UNet::forward(const Context& c, const UNetInput& in) {
   std::vector<Tensor> skips;
   Tensor h = in.x;
   for (int i = 0; i < static_cast<int>(inputs_.size()); ++i) {
-    h = run_block(i < first ? untaped : c, inputs_[i], h, emb, in.context);
+    const bool residual = i > start.block || (i == start.block && !start.attention);
+    h = run_block(residual ? c : untaped, i < start.block ? untaped : c, inputs_[i], h, emb, in.context);
     skips.push_back(h);
   }
   h = Unit<ResnetBlock, 1>(*middle1_, middle1_->path()).forward(c, h, emb);
@@ -117,12 +121,12 @@ Tensor UNet::forward(const Context& c, const UNetInput& in) {
     derive(c, joined, {h, skip}, [](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
       concat_channels(k, out, from[0], from[1]);
     });
-    h = run_block(c, b, joined, emb, in.context);
+    h = run_block(c, c, b, joined, emb, in.context);
     if (b.up) h = upsample(c, b, h, skips.back());
   }
   h = out_norm_.forward(c, h);
   h = out_conv_.forward(c, h);
-  save(c, this, "unet", Saved{first, embedding, dims_of(in.x)});
+  save(c, this, "unet", Saved{start, embedding, dims_of(in.x)});
   return h;
 }
 
@@ -148,10 +152,12 @@ void UNet::backward(const Context& c, const Tensor& dy, UNetInputGrads grads) {
   d = Unit<ResnetBlock, 1>(*middle2_, middle2_->path()).backward(c, d, demb_to);
   d = middle_attn_->backward(c, d, grads.dcontext);
   d = Unit<ResnetBlock, 1>(*middle1_, middle1_->path()).backward(c, d, demb_to);
-  for (int i = static_cast<int>(inputs_.size()) - 1; i >= s.first_block; --i) {
+  for (int i = static_cast<int>(inputs_.size()) - 1; i >= s.start.block; --i) {
     add(c, d, d, dskips[i]);
     dskips[i] = {};
-    if (i > 0)
+    if (i == s.start.block && s.start.attention)
+      inputs_[i].attn->backward(c, d, grads.dcontext);
+    else if (i > 0)
       d = run_block_backward(c, inputs_[i], d, demb_to, grads.dcontext);
     else
       inputs_[0].conv->backward_weights(c, d);

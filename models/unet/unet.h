@@ -48,9 +48,14 @@ class UNet {
     std::unique_ptr<Conv2d> up;  // after nearest-neighbour enlargement to the next skip's size
     void visit(ModelVisitor& v);
   };
+  // The first input block that is on the tape: all of it, or its attention alone.
+  struct Start {
+    int block;
+    bool attention;
+  };
   struct Saved {
-    int first_block;  // input blocks below it ran without a tape
-    bool embedding;   // the time embedding is recorded
+    Start start;
+    bool embedding;  // the time embedding is recorded
     std::array<std::int64_t, 4> input;
   };
   struct Upsampled {
@@ -65,11 +70,13 @@ class UNet {
 
   Tensor embed_time(const Context& c, const UNetInput& in);
   void embed_time_backward(const Context& c, Tensor demb, Tensor* dvector);
-  Tensor run_block(const Context& c, Block& b, Tensor h, const Tensor& emb, const Tensor& context);
+  // `residual`: the context of what comes before the block's attention.
+  Tensor run_block(const Context& residual, const Context& c, Block& b, Tensor h, const Tensor& emb,
+                   const Tensor& context);
   Tensor run_block_backward(const Context& c, Block& b, Tensor d, Tensor* demb, Tensor* dcontext);
   Tensor upsample(const Context& c, Block& b, const Tensor& h, const Tensor& like);
   Tensor upsample_backward(const Context& c, Block& b, const Tensor& dy);
-  int first_recorded_block(bool context_gradient);
+  Start start_of_tape(bool embedding, bool context_gradient);
   bool embedding_trained();
 
   UNetConfig config_;
