@@ -187,7 +187,7 @@ struct HeadRows {
 
 // Tasks, of `count` that make `flops` together, worth waking another thread for.
 inline std::int64_t attention_grain(double flops, std::int64_t count) {
-  constexpr double kFlopsPerThread = 2e6;
+  constexpr double kFlopsPerThread = 5e5;
   const double each = flops / double(std::max<std::int64_t>(1, count));
   return static_cast<std::int64_t>(std::ceil(kFlopsPerThread / std::max(1.0, each)));
 }

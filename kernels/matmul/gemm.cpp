@@ -8,7 +8,7 @@ namespace rankine::cpu {
 namespace {
 
 // Below this many FLOPs per thread a second thread costs more than it saves.
-constexpr double kThreadWork = 1.5e6;
+constexpr double kThreadWork = 4e5;
 constexpr std::int64_t kColumnUnit = kBlockUnit;
 
 struct Grid {

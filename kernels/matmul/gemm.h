@@ -130,7 +130,7 @@ struct Gemm {
 };
 
 // Floats of scratch that one thread needs for products of any size.
-inline constexpr std::int64_t kGemmScratch = kBlockDepth * kBlockN + 16 * kStripPitch + kBlockN;
+inline constexpr std::int64_t kGemmScratch = (kBlockDepth + 1) * kBlockN + 16 * kStripPitch + kBlockN;
 
 // How many of `threads` are worth waking for a product of that many FLOPs.
 std::int64_t useful_threads(double flops, std::int64_t threads);

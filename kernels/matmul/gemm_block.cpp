@@ -26,9 +26,13 @@ HWY_INLINE void for_terms(const Gemm& g, Range ks, const F& f) {
   }
 }
 
+// Lines from one panel to the next: one more than there are, or their starts would lie multiples of 4 KB apart,
+// all in one set of the first-level cache.
+HWY_INLINE std::int64_t panel_depth(Range ks) { return ks.size() + 1; }
+
 HWY_INLINE void pack_panels(const Gemm& g, Range ks, Range cols, float* panels, float* row) {
   for_terms(g, ks, [&](const Term& term, Range local, std::int64_t at) HWY_ATTR {
-    const PanelBlock p{panels, ks.size(), at, cols};
+    const PanelBlock p{panels, panel_depth(ks), at, cols};
     if (is_block(term.b.dtype))
       pack_blocks(p, term.b, local);
     else if (term.b.dtype == DType::f16)
@@ -67,7 +71,7 @@ HWY_INLINE void multiply_strips(const Gemm& g, Range ks, Range rows, Range cols,
       const std::int64_t width = panel_width(cols.end - t.column);
       t.columns = std::min(width, cols.end - t.column);
       (width == kLanes ? narrow : wide)(t);
-      t.b += ks.size() * width;
+      t.b += panel_depth(ks) * width;
       t.column += width;
     }
   }
@@ -77,7 +81,7 @@ static_assert(cpu::kBlockUnit % kTileCols == 0 && cpu::kBlockN % cpu::kBlockUnit
               cpu::kBlockK % cpu::kBlockUnit == 0 && cpu::kBlockSlack % cpu::kBlockUnit == 0);
 
 void gemm_block_simd(const Gemm& g, Range rows, Range cols, float* scratch) {
-  float* strip = scratch + cpu::kBlockDepth * cpu::kBlockN;
+  float* strip = scratch + (cpu::kBlockDepth + 1) * cpu::kBlockN;
   float* row = strip + kStripWidth * kStripPitch;
   const std::int64_t k = g.k();
   const std::int64_t k_blocks =
