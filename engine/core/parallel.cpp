@@ -21,8 +21,8 @@ int available_cores() {
 }
 thread_local bool inside_body = false;
 
-// A sleeping thread takes 50 to 100 microseconds to wake, in a virtual machine: longer than most operations of
-// a small model. So who waits for work first keeps its core for about 20 microseconds, then offers it to
+// A sleeping thread takes 50 to 100 microseconds to wake, in a virtual machine: longer than most operations
+// of a small model. So who waits for work first keeps its core for about 20 microseconds, then offers it to
 // others that want it, without sleeping, for as long as the pauses of a training step last.
 constexpr int kSpins = 400;
 constexpr std::chrono::milliseconds kYields{2};

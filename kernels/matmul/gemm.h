@@ -109,7 +109,8 @@ struct Target {
   std::int64_t line_pitch = 0, image_pitch = 0;
 
   float* row(std::int64_t m) const {
-    if (m < width) return data + m * pitch;  // the first line: divisions take longer than a small product's row
+    // The first line without divisions, which take longer than a row of a small product.
+    if (m < width) return data + m * pitch;
     const std::int64_t line = m / width;
     return data + (line / height) * image_pitch + (line % height) * line_pitch + (m % width) * pitch;
   }

@@ -26,8 +26,8 @@ HWY_INLINE void for_terms(const Gemm& g, Range ks, const F& f) {
   }
 }
 
-// Lines from one panel to the next: one more than there are, or their starts would lie multiples of 4 KB apart,
-// all in one set of the first-level cache.
+// Lines from one panel to the next: one more than there are, or their starts would lie multiples of 4 KB
+// apart, all in one set of the first-level cache.
 HWY_INLINE std::int64_t panel_depth(Range ks) { return ks.size() + 1; }
 
 HWY_INLINE void pack_panels(const Gemm& g, Range ks, Range cols, float* panels, float* row) {

@@ -33,8 +33,8 @@ class UNet {
   explicit UNet(const UNetConfig& config);
 
   Tensor forward(const Context& c, const UNetInput& in);  // the prediction, (N, H, W, out_channels)
-  // Parameter gradients and those of `grads`, which need UNetInput::input_gradients. Nothing below the first
-  // block that trains (or reads a differentiated input) is visited.
+  // Parameter gradients and those of `grads`, which need UNetInput::input_gradients. Nothing before the first
+  // residual block or attention that trains (or reads a differentiated input) is visited.
   void backward(const Context& c, const Tensor& dy, UNetInputGrads grads);
 
   const UNetConfig& config() const { return config_; }
