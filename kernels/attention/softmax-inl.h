@@ -45,8 +45,8 @@ HWY_INLINE float exp_row(float* x, std::int64_t n, float top) {
 }
 
 HWY_INLINE void clear_unseen(float* row, KeyRange seen, std::int64_t cols) {
-  if (seen.begin > 0) std::fill(row, row + seen.begin, 0.0F);
-  if (seen.end < cols) std::fill(row + seen.end, row + cols, 0.0F);
+  std::fill(row, row + seen.begin, 0.0F);
+  std::fill(row + seen.end, row + cols, 0.0F);
 }
 
 }  // namespace rankine::HWY_NAMESPACE

@@ -130,8 +130,12 @@ struct Gemm {
   }
 };
 
+// Floats of a block of B, copied in panels that lie a line further apart than they are long: their starts
+// would be multiples of 4 KB apart, all in one set of the first-level cache.
+inline constexpr std::int64_t kPanelGap = 1;
+inline constexpr std::int64_t kPanelScratch = (kBlockDepth + kPanelGap) * kBlockN;
 // Floats of scratch that one thread needs for products of any size.
-inline constexpr std::int64_t kGemmScratch = (kBlockDepth + 1) * kBlockN + 16 * kStripPitch + kBlockN;
+inline constexpr std::int64_t kGemmScratch = kPanelScratch + 16 * kStripPitch + kBlockN;
 
 // How many of `threads` are worth waking for a product of that many FLOPs.
 std::int64_t useful_threads(double flops, std::int64_t threads);

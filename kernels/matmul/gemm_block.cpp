@@ -26,9 +26,8 @@ HWY_INLINE void for_terms(const Gemm& g, Range ks, const F& f) {
   }
 }
 
-// Lines from one panel to the next: one more than there are, or their starts would lie multiples of 4 KB
-// apart, all in one set of the first-level cache.
-HWY_INLINE std::int64_t panel_depth(Range ks) { return ks.size() + 1; }
+// Lines from one panel to the next.
+HWY_INLINE std::int64_t panel_depth(Range ks) { return ks.size() + cpu::kPanelGap; }
 
 HWY_INLINE void pack_panels(const Gemm& g, Range ks, Range cols, float* panels, float* row) {
   for_terms(g, ks, [&](const Term& term, Range local, std::int64_t at) HWY_ATTR {
@@ -81,7 +80,7 @@ static_assert(cpu::kBlockUnit % kTileCols == 0 && cpu::kBlockN % cpu::kBlockUnit
               cpu::kBlockK % cpu::kBlockUnit == 0 && cpu::kBlockSlack % cpu::kBlockUnit == 0);
 
 void gemm_block_simd(const Gemm& g, Range rows, Range cols, float* scratch) {
-  float* strip = scratch + (cpu::kBlockDepth + 1) * cpu::kBlockN;
+  float* strip = scratch + cpu::kPanelScratch;
   float* row = strip + kStripWidth * kStripPitch;
   const std::int64_t k = g.k();
   const std::int64_t k_blocks =

@@ -242,18 +242,20 @@ void pack_right(const PanelBlock& p, const Right& b, Range ks, float* row) {
 
 // Rows [rows) and columns [ks) of A, from column `at` of the strip on.
 HWY_INLINE void pack_left(float* strip, std::int64_t at, const cpu::Left& a, Range rows, Range ks) {
-  if (a.rows.is_plain() && !a.transposed) {
-    for (std::int64_t m = rows.begin; m < rows.end; ++m)
-      copy(strip + (m - rows.begin) * kStripPitch + at, a.rows.data + m * a.rows.pitch + ks.begin, ks.size());
+  if (a.transposed) {
+    for (std::int64_t k = ks.begin; k < ks.end; ++k)
+      copy(strip + (at + k - ks.begin) * kStripWidth, a.rows.data + k * a.rows.pitch + rows.begin,
+           rows.size());
     return;
   }
-  if (!a.transposed) {
-    for (std::int64_t m = rows.begin; m < rows.end; ++m)
-      gather_row(strip + (m - rows.begin) * kStripPitch + at, a.rows, m, ks);
-    return;
+  const bool plain = a.rows.is_plain();
+  for (std::int64_t m = rows.begin; m < rows.end; ++m) {
+    float* row = strip + (m - rows.begin) * kStripPitch + at;
+    if (plain)
+      copy(row, a.rows.data + m * a.rows.pitch + ks.begin, ks.size());  // without the divisions of a gather
+    else
+      gather_row(row, a.rows, m, ks);
   }
-  for (std::int64_t k = ks.begin; k < ks.end; ++k)
-    copy(strip + (at + k - ks.begin) * kStripWidth, a.rows.data + k * a.rows.pitch + rows.begin, rows.size());
 }
 
 }  // namespace rankine::HWY_NAMESPACE
