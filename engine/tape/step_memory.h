@@ -3,7 +3,7 @@
 //
 // A unit is a layer that the tape may treat as a whole (unit.h): a residual or transformer block. Units are
 // counted in the order in which a forward pass begins them. Frames that are pushed between two units belong
-// to the one before. No choice changes a bit of any result.
+// to the one before, those in front of all units to the first. No choice changes a bit of any result.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +40,7 @@ constexpr bool is_streamed(int unit, int all, int streamed) {
 // What one unit did in the last forward pass.
 struct UnitReport {
   std::string name;
-  std::size_t saved = 0;       // bytes that it, and what came behind it, left on the tape
+  std::size_t saved = 0;       // bytes on the tape that belong to it
   double forward_seconds = 0;  // on a plan device with a clock
 };
 

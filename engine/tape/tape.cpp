@@ -72,7 +72,7 @@ UnitPolicy Tape::begin_unit(const Context& c, std::string_view name) {
   if (!memory_) return {};
   if (unit_ == 0) memory_->units.clear();
   memory_->units.push_back({std::string(name)});
-  before_ = storages_.bytes();
+  if (unit_ > 0) before_ = storages_.bytes();
   began_ = c.clock() ? c.clock()->now() : 0;
   return policy();
 }

@@ -9,6 +9,7 @@
 // of it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -87,7 +88,7 @@ class Tape {
   void note_peaks(const Context& c) const;
   void check_top(const void* owner, std::string_view layer, const std::type_info& type) const;
 
-  UnitPolicy policy() const { return memory_ ? memory_->policy.at(unit_) : UnitPolicy{}; }
+  UnitPolicy policy() const { return memory_ ? memory_->policy.at(std::max(unit_, 0)) : UnitPolicy{}; }
   void note_saved();
 
   StepMemory* memory_;
@@ -95,7 +96,7 @@ class Tape {
   std::vector<Entry> frames_;
   bool backward_ = false;
   int unit_ = -1;           // of forward, the last one that began
-  std::size_t before_ = 0;  // bytes on the tape when it did
+  std::size_t before_ = 0;  // bytes on the tape that belong to earlier ones
   double began_ = 0;
   std::size_t not_brought_ = 0;  // frames from here on need nothing that is out
 };

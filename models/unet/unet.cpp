@@ -66,12 +66,14 @@ void UNet::embed_time_backward(const Context& c, Tensor demb, Tensor* dvector) {
   time1_.backward_into(c, d, nullptr);
 }
 
-Tensor UNet::run_block(const Context& residual, const Context& c, Block& b, Tensor h, const Tensor& emb,
-                       const Tensor& context) {
-  if (b.conv) h = b.conv->forward(residual, h);
-  if (b.res) h = Unit<ResnetBlock, 1>(*b.res, b.res->path()).forward(residual, h, emb);
-  if (b.attn) h = b.attn->forward(c, h, context);
+Tensor UNet::run_residual(const Context& c, Block& b, Tensor h, const Tensor& emb) {
+  if (b.conv) h = b.conv->forward(c, h);
+  if (b.res) h = Unit<ResnetBlock, 1>(*b.res, b.res->path()).forward(c, h, emb);
   return h;
+}
+
+Tensor UNet::run_attention(const Context& c, Block& b, const Tensor& h, const Tensor& context) {
+  return b.attn ? b.attn->forward(c, h, context) : h;
 }
 
 Tensor UNet::run_block_backward(const Context& c, Block& b, Tensor d, Tensor* demb, Tensor* dcontext) {
@@ -106,8 +108,9 @@ Tensor UNet::forward(const Context& c, const UNetInput& in) {
   std::vector<Tensor> skips;
   Tensor h = in.x;
   for (int i = 0; i < static_cast<int>(inputs_.size()); ++i) {
-    const bool residual = i > start.block || (i == start.block && !start.attention);
-    h = run_block(residual ? c : untaped, i < start.block ? untaped : c, inputs_[i], h, emb, in.context);
+    const bool attention = i >= start.block, residual = attention && !(i == start.block && start.attention);
+    h = run_residual(residual ? c : untaped, inputs_[i], h, emb);
+    h = run_attention(attention ? c : untaped, inputs_[i], h, in.context);
     skips.push_back(h);
   }
   h = Unit<ResnetBlock, 1>(*middle1_, middle1_->path()).forward(c, h, emb);
@@ -121,7 +124,7 @@ Tensor UNet::forward(const Context& c, const UNetInput& in) {
     derive(c, joined, {h, skip}, [](const Context& k, Tensor& out, const std::vector<Tensor>& from) {
       concat_channels(k, out, from[0], from[1]);
     });
-    h = run_block(c, c, b, joined, emb, in.context);
+    h = run_attention(c, b, run_residual(c, b, joined, emb), in.context);
     if (b.up) h = upsample(c, b, h, skips.back());
   }
   h = out_norm_.forward(c, h);

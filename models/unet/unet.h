@@ -70,9 +70,9 @@ class UNet {
 
   Tensor embed_time(const Context& c, const UNetInput& in);
   void embed_time_backward(const Context& c, Tensor demb, Tensor* dvector);
-  // `residual`: the context of what comes before the block's attention.
-  Tensor run_block(const Context& residual, const Context& c, Block& b, Tensor h, const Tensor& emb,
-                   const Tensor& context);
+  // A block, in two parts: the tape may begin between them.
+  Tensor run_residual(const Context& c, Block& b, Tensor h, const Tensor& emb);
+  Tensor run_attention(const Context& c, Block& b, const Tensor& h, const Tensor& context);
   Tensor run_block_backward(const Context& c, Block& b, Tensor d, Tensor* demb, Tensor* dcontext);
   Tensor upsample(const Context& c, Block& b, const Tensor& h, const Tensor& like);
   Tensor upsample_backward(const Context& c, Block& b, const Tensor& dy);

@@ -5,7 +5,9 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "engine/tape/page_store.h"
 #include "engine/tape/unit.h"
+#include "tests/core/page_support.h"
 
 namespace rankine {
 namespace {
@@ -134,8 +136,8 @@ bool same(const Tensor& a, const Tensor& b) { return std::memcmp(a.raw(), b.raw(
 
 class Units : public Tapes {
  protected:
-  Tensor input(std::uint32_t id) const {
-    Tensor x = tensor(100);
+  Tensor input(std::uint32_t id, std::int64_t n = 100) const {
+    Tensor x = tensor(n);
     HostRandom random({1, purpose("input"), 0, id});
     for (float& v : x.span<float>()) v = random.uniform() - 0.5F;
     return x;
@@ -198,7 +200,6 @@ TEST_F(Units, EachHasItsOwnPolicyAndWithoutATapeNone) {
   memory.policy.units = {{false, false}, {true, false}};
   Toy toys[3];
   const auto unit = [&](int i) { return Unit<Toy>(toys[i], "toy"); };
-  Context taped = c.with_tape(tape);
   {
     Tape own(&memory);
     Context recording = c.with_tape(own);
@@ -213,6 +214,34 @@ TEST_F(Units, EachHasItsOwnPolicyAndWithoutATapeNone) {
   EXPECT_EQ(toys[2].runs, 1);
   unit(1).forward(c.without_tape(), x);
   EXPECT_EQ(toys[1].runs, 3);
+}
+
+// Frames in front of the first unit are paged and counted with it, those behind one with that one.
+TEST_F(Units, AFrameOutsideBelongsToTheUnitBeforeItOrToTheFirst) {
+  const testing_support::ScratchFolder folder;
+  StepMemory memory;
+  memory.policy.units = {{false, true}, {false, false}};
+  memory.pages = std::make_shared<PageStore>(runtime, PageStore::Limits{0, 1 << 20, folder.path()});
+  const auto big = [&](std::uint32_t id) { return input(id, 1000); };  // enough for a page
+  const Tensor x = big(1);
+  Toy toys[2];
+  {
+    Tape own(&memory);
+    const Context recording = c.with_tape(own);
+    save(recording, &first, "in front", One{big(2)});
+    Tensor h = Unit<Toy>(toys[0], "toys.0").forward(recording, x);
+    save(recording, &second, "between", One{big(3)});
+    h = Unit<Toy>(toys[1], "toys.1").forward(recording, h);
+    save(recording, &first, "behind", One{big(4)});
+    EXPECT_TRUE(same(restore<One>(recording, &first, "behind").x, big(4)));
+    toys[1].backward(recording, x);
+    EXPECT_TRUE(same(restore<One>(recording, &second, "between").x, big(3)));
+    toys[0].backward(recording, x);
+    EXPECT_TRUE(same(restore<One>(recording, &first, "in front").x, big(2)));
+  }
+  EXPECT_EQ(memory.pages->counters().pages_out, 3U);  // in front, of the unit, between
+  EXPECT_EQ(memory.units[0].saved, 3 * x.bytes());
+  EXPECT_EQ(memory.units[1].saved, 2 * x.bytes());
 }
 
 // ---- derived storages ----

@@ -73,6 +73,11 @@ TEST_F(SavedBytes, OfStableDiffusionPerPicture) {
   // 0.48 GB: docs/memory.md has the sum.
   EXPECT_LE(static_cast<double>(tape.bytes()), 1.1 * 0.48e9);
   RecordProperty("bytes", std::to_string(tape.bytes()));
+  // Backward ends at the first attention, so the residual block before it keeps nothing: 21 of 22 residual
+  // blocks are units, and all 16 transformer blocks.
+  ASSERT_EQ(memory.units.size(), 37U);
+  EXPECT_EQ(memory.units[0].name, "input_blocks.1.1.transformer_blocks.0");
+  EXPECT_EQ(tape.bytes_by_layer().count("input_blocks.1.0"), 0U);
 }
 
 }  // namespace
