@@ -67,7 +67,7 @@ SgemmRate measure_sgemm_rate(ThreadPool& pool, std::int64_t edge, double seconds
   Runtime runtime(Device::cpu(), Memory::kUnlimited, 1);
   const Context c(runtime);
   Tensor x[3] = {c.empty({n, n}, "a"), c.empty({n, n}, "b"), c.empty({n, n}, "c")};
-  Tensor scratch = c.workspace({pool.size(), cpu::kGemmScratch}, "scratch");
+  Tensor scratch = c.workspace({pool.size(), cpu::gemm_scratch(n)}, "scratch");
   HostRandom random({1, purpose("roofline"), 0, 0});
   for (Tensor& t : x) {
     for (float& v : t.span<float>()) v = random.uniform();

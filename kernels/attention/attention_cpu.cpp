@@ -134,6 +134,9 @@ struct Products {
 // Every part's scratch starts on a cache line of 16 floats, as packing wants it.
 constexpr std::int64_t whole_lines(std::int64_t floats) { return (floats + 15) / 16 * 16; }
 
+// Of a part: first that of its products, whose rows are queries or keys.
+std::int64_t product_scratch(const AttentionTiles& t) { return gemm_scratch(std::max(t.queries, t.keys)); }
+
 struct Scratch {  // of every part
   float* data;
   std::int64_t each;
@@ -161,7 +164,7 @@ void forward_task(const AttentionForward& a, std::int64_t task, float* scratch) 
   const QueryTile t = a.tiles.tile(s, task / s.heads);
   const std::int64_t lane = t.sample * s.heads + task % s.heads, rows = t.rows;
   const std::int64_t at = s.q_offset(lane, t.first), kv = s.kv_offset(lane);
-  float* scores = scratch + kGemmScratch;
+  float* scores = scratch + product_scratch(a.tiles);
   float* top = scores + a.tiles.scores();
   float* sum = top + a.tiles.queries;
   std::fill(top, top + rows, -std::numeric_limits<float>::infinity());
@@ -184,7 +187,7 @@ void forward_task(const AttentionForward& a, std::int64_t task, float* scratch) 
 void backward_rows(const AttentionBackward& a, std::int64_t lane, const QueryTile& t, float* scratch) {
   const AttentionSize& s = a.size;
   const std::int64_t rows = t.rows, at = s.q_offset(lane, t.first), kv = s.kv_offset(lane);
-  float* scores = scratch + kGemmScratch;
+  float* scores = scratch + product_scratch(a.tiles);
   float* d_scores = scores + a.tiles.scores();
   float* delta = d_scores + a.tiles.scores();
   const In q{a.q + at, s.q_pitch(), s.width}, d_o{a.d_o + at, s.q_pitch(), s.width};
@@ -224,10 +227,10 @@ void backward_task(const AttentionBackward& a, std::int64_t task, float* scratch
 }  // namespace
 
 std::int64_t attention_forward_scratch(const AttentionTiles& t) {
-  return whole_lines(kGemmScratch + t.scores() + 2 * t.queries);
+  return whole_lines(product_scratch(t) + t.scores() + 2 * t.queries);
 }
 std::int64_t attention_backward_scratch(const AttentionTiles& t) {
-  return whole_lines(kGemmScratch + 2 * t.scores() + t.queries);
+  return whole_lines(product_scratch(t) + 2 * t.scores() + t.queries);
 }
 
 void attention_forward(ThreadPool& pool, const AttentionForward& a) {

@@ -147,7 +147,7 @@ void conv2d_weight_grad(const Context& c, Tensor& dw, const Tensor& dy, const Te
   check_float(kName, "dw", dw, filter_shape(s));
   const bool on_cuda = c.device().is_cuda();
   const ConvPlan plan = on_cuda ? conv_plan(kName, ConvPass::weight_grad, s, type, type) : ConvPlan{};
-  Tensor scratch = on_cuda ? conv_workspace(c, kName, plan) : gemm_workspace(c, kName);
+  Tensor scratch = on_cuda ? conv_workspace(c, kName, plan) : gemm_workspace(c, kName, dw.dim(0));
   Op op(c, kName, cost_of(s, x, dw, dy));
   if (op.planned()) return;
   if constexpr (build::cuda) {

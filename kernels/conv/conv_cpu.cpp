@@ -66,7 +66,7 @@ bool use_winograd(const ConvSizes& s, bool adjoint) {
 }  // namespace
 
 std::int64_t conv2d_scratch(const ConvSizes& s, std::int64_t threads) {
-  std::int64_t floats = threads * kGemmScratch;
+  std::int64_t floats = threads * gemm_scratch(std::max(s.x_rows(), s.y_rows()));
   if (use_winograd(s, false)) floats = std::max(floats, forward_sizes(s).scratch(threads));
   if (use_winograd(s, true)) floats = std::max(floats, adjoint_sizes(s).scratch(threads));
   return floats;

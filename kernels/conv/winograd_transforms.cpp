@@ -64,9 +64,9 @@ HWY_INLINE void turn(float* y, std::int64_t width, const float* x) {
   const float* rows[kLanes];
   for (int i = 0; i < kLanes; ++i) rows[i] = x + i * kLanes;
   if constexpr (kLanes % 4 == 0)
-    transpose_quads<float>(y, width, rows, kLanes, 1, 0);
+    transpose_quads<false, float>(y, width, rows, kLanes, 1, 0);
   else
-    transpose_panel<float>(y, width, rows, kLanes, 1, 0);
+    transpose_panel<false, float>(y, width, rows, kLanes, 1, 0);
 }
 
 template <class T>

@@ -81,7 +81,7 @@ struct LowRankScratch {
 };
 LowRankScratch lowrank_scratch(const Context& c, std::string_view op, const Tensor& features, const Tensor& w,
                                std::span<const LowRankTerm> terms, Factor kind) {
-  if (!c.device().is_cuda()) return {{gemm_workspace(c, op), {}}, {}};
+  if (!c.device().is_cuda()) return {{gemm_workspace(c, op, features.rows()), {}}, {}};
   const std::int64_t rows = features.rows(), cols = features.cols();
   std::int64_t packed = 0, depth = 0;
   for (const LowRankTerm& t : terms) {
@@ -213,7 +213,7 @@ namespace {
 void add_dropped_on_cpu(const Context& c, std::string_view name, Tensor& dx, const LowRankTerm& term) {
   Tensor own = c.workspace(dx.shape(), join(name, " dropped term"));
   {
-    Tensor scratch = gemm_workspace(c, name);
+    Tensor scratch = gemm_workspace(c, name, dx.rows());
     Op op(c, name, cost_of({&term, 1}, Factor::down, double(dx.rows()), double(dx.cols())));
     if (!op.planned()) {
       const std::vector<LowRankArgs> args = args_of({&term, 1}, Factor::down);
@@ -353,7 +353,8 @@ struct UpGradScratch {
 UpGradScratch up_grad_scratch(const Context& c, std::string_view op, const UpGradPlan& plan) {
   const std::string name = join(op, " partial");
   if (!c.device().is_cuda())
-    return {gemm_workspace(c, op), c.workspace({plan.stripes(), plan.rank, plan.out}, name)};
+    return {gemm_workspace(c, op, std::max(plan.rows, plan.rank)),
+            c.workspace({plan.stripes(), plan.rank, plan.out}, name)};
   const cuda::UpGradPlan device{plan.rows, plan.out, plan.rank};
   return {{}, device.one_pass() ? c.workspace({device.floats()}, name) : Tensor()};
 }

@@ -116,7 +116,7 @@ void lowrank_up_backward(ThreadPool& pool, const UpGradArgs& a) {
     const std::int64_t groups = std::min(stripes, useful_threads(flops, pool.size()));
     pool.parallel_for(groups, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = stripes * begin / groups; i < stripes * end / groups; ++i)
-        stripe(a, i, a.scratch + begin * kGemmScratch);
+        stripe(a, i, a.scratch + begin * gemm_scratch(std::max(plan.rows, plan.rank)));
     });
   }
   add_partials(pool, a);

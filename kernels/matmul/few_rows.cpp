@@ -167,7 +167,7 @@ constexpr std::array<Columns, kFewRows> columns_table(std::integer_sequence<int,
 
 void few_rows_simd(const Gemm& g, Range cols, float* scratch) {
   static constexpr auto kTable = columns_table(std::make_integer_sequence<int, kFewRows>());
-  static_assert(2 * Sums<kFewRows>::kSize + 8 * kRunPitch <= cpu::kGemmScratch);
+  static_assert(2 * Sums<kFewRows>::kSize + 8 * kRunPitch <= cpu::gemm_scratch(1));
   kTable[static_cast<std::size_t>(g.m - 1)](g, cols, scratch);
 }
 

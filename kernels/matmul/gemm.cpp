@@ -52,7 +52,7 @@ void gemm(ThreadPool& pool, const Gemm& g, float* scratch) {
   pool.parallel_for(grid.rows * grid.cols, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       gemm_block(g, part_of(g.m, i / grid.cols, grid.rows),
-                 part_of(g.n, i % grid.cols, grid.cols, kColumnUnit), scratch + i * kGemmScratch);
+                 part_of(g.n, i % grid.cols, grid.cols, kColumnUnit), scratch + i * gemm_scratch(g.m));
     }
   });
 }
@@ -65,7 +65,7 @@ void gemm_with_weight(ThreadPool& pool, const Gemm& g, float* scratch) {
   const std::int64_t parts = useful_threads(work, pool.size());
   pool.parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      few_rows_block(g, part_of(g.n, i, parts, kFewRowsUnit), scratch + i * kGemmScratch);
+      few_rows_block(g, part_of(g.n, i, parts, kFewRowsUnit), scratch + i * gemm_scratch(g.m));
   });
 }
 

@@ -25,14 +25,18 @@
 
 namespace rankine::cpu {
 
-// Block sizes: a block of B (half a MB) stays in the second-level cache, a strip of A in the first. A block
-// has about kBlockK rows; up to kBlockSlack more, so that the extra columns of an adapter do not open another
-// block.
-inline constexpr std::int64_t kBlockK = 320, kBlockSlack = 64, kBlockN = 320;
+// Block sizes: up to kBlockM rows of A are copied once for a block of K and, with a block of B, stay in the
+// second-level cache (1.2 MB); a strip of A stays in the first while it meets the block of B. A block has
+// about kBlockK rows of B; up to kBlockSlack more, so that the extra columns of an adapter do not open
+// another block. It has kBlockN columns, so that rows of a weight are read in runs, or more, up to
+// kMaxBlockN, where K is short.
+inline constexpr std::int64_t kBlockM = 512, kBlockK = 320, kBlockSlack = 64;
+inline constexpr std::int64_t kBlockN = 320, kMaxBlockN = 1024;
 inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
 // Borders of blocks are multiples of this: whole groups of a quantised weight (kernels/common/row_decoder.h).
 inline constexpr std::int64_t kBlockUnit = 32;
-// Floats from row to row in a strip of A: an odd number of cache lines, so that rows do not share cache sets.
+// Floats from row to row of scores that a product reads in place: an odd number of cache lines, so that rows
+// do not share cache sets.
 inline constexpr std::int64_t kStripPitch = kBlockDepth + 16;
 
 // One spatial axis of a gather: grid point g and tap t read source coordinate g * step + first + t * delta;
@@ -134,8 +138,13 @@ struct Gemm {
 // would be multiples of 4 KB apart, all in one set of the first-level cache.
 inline constexpr std::int64_t kPanelGap = 1;
 inline constexpr std::int64_t kPanelScratch = (kBlockDepth + kPanelGap) * kBlockN;
-// Floats of scratch that one thread needs for products of any size.
-inline constexpr std::int64_t kGemmScratch = kPanelScratch + 16 * kStripPitch + kBlockN;
+// Floats of so many rows of A, up to kBlockM, as lines of whole vectors; tiles of 6 rows leave a quarter
+// unused.
+constexpr std::int64_t strip_scratch(std::int64_t rows) { return (rows + rows / 3 + 16) * kBlockDepth; }
+// Floats of scratch that one thread needs for a product with m rows, whatever its other sizes.
+constexpr std::int64_t gemm_scratch(std::int64_t m) {
+  return kPanelScratch + kMaxBlockN + strip_scratch(std::min(m, kBlockM));
+}
 
 // How many of `threads` are worth waking for a product of that many FLOPs.
 std::int64_t useful_threads(double flops, std::int64_t threads);
@@ -143,7 +152,7 @@ std::int64_t useful_threads(double flops, std::int64_t threads);
 // Rows of C up to which a product with a weight is bound by reading the weight.
 inline constexpr std::int64_t kFewRows = 8;
 
-// Splits C over the pool. `scratch` has pool.size() * kGemmScratch floats, aligned to 64 bytes.
+// Splits C over the pool. `scratch` has pool.size() * gemm_scratch(m) floats, aligned to 64 bytes.
 void gemm(ThreadPool& pool, const Gemm& g, float* scratch);
 // The same; few rows of plain terms whose right sides are by_column take the path that packs nothing.
 void gemm_with_weight(ThreadPool& pool, const Gemm& g, float* scratch);

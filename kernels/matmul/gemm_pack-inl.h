@@ -86,66 +86,84 @@ HWY_INLINE float decode_one(Stored<T> bits) {
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// Four elements of every fourth row, one row per 128-bit block of the decoded vector.
+// Elements [at, at + 4) of every fourth row, one row per 128-bit block of the decoded vector.
 template <class T>
-HWY_INLINE VecF load_quads(const Stored<T>* const* rows) {
+HWY_INLINE VecF load_quads(const Stored<T>* const* rows, std::int64_t at) {
   using Quad = std::conditional_t<sizeof(T) == 4, hn::Full128<Stored<T>>, hn::Full64<Stored<T>>>;
   const Quad q;
   if constexpr (kLanes == 4) {
-    return decode_bits<T>(hn::LoadU(q, rows[0]));
+    return decode_bits<T>(hn::LoadU(q, rows[0] + at));
   } else {
     const hn::Twice<Quad> d2;
-    const auto lo = hn::Combine(d2, hn::LoadU(q, rows[4]), hn::LoadU(q, rows[0]));
+    const auto lo = hn::Combine(d2, hn::LoadU(q, rows[4] + at), hn::LoadU(q, rows[0] + at));
     if constexpr (kLanes == 8) {
       return decode_bits<T>(lo);
     } else {
-      const auto hi = hn::Combine(d2, hn::LoadU(q, rows[12]), hn::LoadU(q, rows[8]));
+      const auto hi = hn::Combine(d2, hn::LoadU(q, rows[12] + at), hn::LoadU(q, rows[8] + at));
       return decode_bits<T>(hn::Combine(hn::Twice<hn::Twice<Quad>>(), hi, lo));
     }
   }
 }
 
-// Transposes as many whole groups of four elements as there are: a 4x4 transpose inside the blocks leaves
-// whole columns. Advances `rows`; returns the number of elements done. Rows `ahead` elements further on are
-// needed next.
-template <class T>
-HWY_INLINE std::int64_t transpose_quads(float* HWY_RESTRICT y, std::int64_t width, const Stored<T>** rows,
-                                        std::int64_t k, float scale, std::int64_t ahead) {
-  constexpr std::int64_t kLine = 64 / sizeof(T);
+// Elements [at, at + 4 kQuads) of all rows, by groups of four: a 4x4 transpose inside the blocks leaves whole
+// columns.
+template <int kQuads, bool kScaled, class T>
+HWY_INLINE void transpose_some(float* HWY_RESTRICT y, std::int64_t width, const Stored<T>* const* rows,
+                               std::int64_t at, float scale) {
   const F32 d;
   const VecF s = set(scale);
-  std::int64_t i = 0;
-  for (; i + 4 <= k; i += 4, y += 4 * width) {
-    if (i % kLine == 0) {
-      for (int lane = 0; lane < kLanes; ++lane) hwy::Prefetch(rows[lane] + ahead);
+  VecF r[4][kQuads];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 4
+    for (int q = 0; q < kQuads; ++q) {
+      r[i][q] = load_quads<T>(rows + i, at + 4 * q);
+      if constexpr (kScaled) r[i][q] = hn::Mul(s, r[i][q]);
     }
-    const VecF r0 = hn::Mul(s, load_quads<T>(rows)), r1 = hn::Mul(s, load_quads<T>(rows + 1));
-    const VecF r2 = hn::Mul(s, load_quads<T>(rows + 2)), r3 = hn::Mul(s, load_quads<T>(rows + 3));
-    const VecF t0 = hn::InterleaveLower(d, r0, r2), t1 = hn::InterleaveUpper(d, r0, r2);
-    const VecF u0 = hn::InterleaveLower(d, r1, r3), u1 = hn::InterleaveUpper(d, r1, r3);
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < kQuads; ++q, y += 4 * width) {
+    const VecF t0 = hn::InterleaveLower(d, r[0][q], r[2][q]), t1 = hn::InterleaveUpper(d, r[0][q], r[2][q]);
+    const VecF u0 = hn::InterleaveLower(d, r[1][q], r[3][q]), u1 = hn::InterleaveUpper(d, r[1][q], r[3][q]);
     hn::Store(hn::InterleaveLower(d, t0, u0), d, y);
     hn::Store(hn::InterleaveUpper(d, t0, u0), d, y + width);
     hn::Store(hn::InterleaveLower(d, t1, u1), d, y + 2 * width);
     hn::Store(hn::InterleaveUpper(d, t1, u1), d, y + 3 * width);
-    for (int lane = 0; lane < kLanes; ++lane) rows[lane] += 4;
   }
+}
+
+// Transposes as many whole groups of four elements as there are; returns the number of elements done. Rows
+// `ahead` elements further on are needed next.
+template <bool kScaled, class T>
+HWY_INLINE std::int64_t transpose_quads(float* HWY_RESTRICT y, std::int64_t width,
+                                        const Stored<T>* const* rows, std::int64_t k, float scale,
+                                        std::int64_t ahead) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  constexpr int kQuads = kLanes == 16 ? 4 : 2;  // as many as registers hold
+  std::int64_t i = 0;
+  for (; i + 4 * kQuads <= k; i += 4 * kQuads) {
+    if (ahead != 0 && i % kLine == 0) {
+      for (int lane = 0; lane < kLanes; ++lane) hwy::Prefetch(rows[lane] + i + ahead);
+    }
+    transpose_some<kQuads, kScaled, T>(y + i * width, width, rows, i, scale);
+  }
+  for (; i + 4 <= k; i += 4) transpose_some<1, kScaled, T>(y + i * width, width, rows, i, scale);
   return i;
 }
 #else
-template <class T>
-std::int64_t transpose_quads(float*, std::int64_t, const Stored<T>**, std::int64_t, float, std::int64_t) {
+template <bool kScaled, class T>
+std::int64_t transpose_quads(float*, std::int64_t, const Stored<T>* const*, std::int64_t, float,
+                             std::int64_t) {
   return 0;
 }
 #endif
 
 // kLanes rows of K-contiguous elements become one panel vector per k: y[k * width + row].
-template <class T>
-HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>** rows, std::int64_t k,
+template <bool kScaled, class T>
+HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>* const* rows, std::int64_t k,
                                 float scale, std::int64_t ahead) {
-  const std::int64_t done = transpose_quads<T>(y, width, rows, k, scale, ahead);
-  for (std::int64_t i = done; i < k; ++i) {
-    for (int lane = 0; lane < kLanes; ++lane)
-      y[i * width + lane] = scale * decode_one<T>(rows[lane][i - done]);
+  for (std::int64_t i = transpose_quads<kScaled, T>(y, width, rows, k, scale, ahead); i < k; ++i) {
+    for (int lane = 0; lane < kLanes; ++lane) y[i * width + lane] = scale * decode_one<T>(rows[lane][i]);
   }
 }
 
@@ -173,7 +191,7 @@ void pack_by_column(const PanelBlock& p, const Right& b, Range ks) {
       for (std::int64_t i = 0; i < kLanes; ++i)
         rows[i] = n + v + i < p.cols.end ? base + (n + v + i) * b.pitch : kZeros;
       const std::int64_t ahead = n + v + 2 * kLanes <= p.cols.end ? kLanes * b.pitch : 0;
-      transpose_panel<T>(panel + p.at * width + v, width, rows, ks.size(), b.scale, ahead);
+      transpose_panel<true, T>(panel + p.at * width + v, width, rows, ks.size(), b.scale, ahead);
     }
     panel += p.depth * width;
     n += width;
@@ -240,21 +258,64 @@ void pack_right(const PanelBlock& p, const Right& b, Range ks, float* row) {
     pack_gathered(p, b, ks, row);
 }
 
-// Rows [rows) and columns [ks) of A, from column `at` of the strip on.
-HWY_INLINE void pack_left(float* strip, std::int64_t at, const cpu::Left& a, Range rows, Range ks) {
+// Where the rows of a strip read: their map and the source coordinates of tap (0, 0).
+struct StripRows {
+  const float* map[kStripWidth];
+  std::int64_t y[kStripWidth], x[kStripWidth];
+};
+HWY_INLINE StripRows strip_rows(const Gather& g, Range rows) {
+  StripRows s;
+  for (std::int64_t m = rows.begin; m < rows.end; ++m) {
+    const std::int64_t i = m - rows.begin;
+    if (g.is_plain()) {  // without divisions
+      s.map[i] = g.data;
+      s.y[i] = 0;
+      s.x[i] = m;
+      continue;
+    }
+    const std::int64_t gx = m % g.x.grid, line = m / g.x.grid;
+    s.map[i] = g.data + line / g.y.grid * g.y.extent * g.x.extent * g.pitch;
+    s.y[i] = line % g.y.grid * g.y.step + g.y.first;
+    s.x[i] = gx * g.x.step + g.x.first;
+  }
+  return s;
+}
+
+// Rows [rows) and columns [ks) of A as rows of pitch kStripPitch.
+HWY_INLINE void pack_rows(float* strip, const cpu::Left& a, Range rows, Range ks) {
+  const bool plain = a.rows.is_plain();
+  for (std::int64_t m = rows.begin; m < rows.end; ++m, strip += kStripPitch) {
+    if (plain)
+      copy(strip, a.rows.data + m * a.rows.pitch + ks.begin, ks.size());  // without the divisions of a gather
+    else
+      gather_row(strip, a.rows, m, ks);
+  }
+}
+
+// The same as lines of kStripWidth rows, one per k.
+HWY_INLINE void pack_lines(float* strip, const cpu::Left& a, Range rows, Range ks) {
+  const Gather& g = a.rows;
   if (a.transposed) {
-    for (std::int64_t k = ks.begin; k < ks.end; ++k)
-      copy(strip + (at + k - ks.begin) * kStripWidth, a.rows.data + k * a.rows.pitch + rows.begin,
-           rows.size());
+    for (std::int64_t k = ks.begin; k < ks.end; ++k, strip += kStripWidth)
+      copy(strip, g.data + k * g.pitch + rows.begin, rows.size());
     return;
   }
-  const bool plain = a.rows.is_plain();
-  for (std::int64_t m = rows.begin; m < rows.end; ++m) {
-    float* row = strip + (m - rows.begin) * kStripPitch + at;
-    if (plain)
-      copy(row, a.rows.data + m * a.rows.pitch + ks.begin, ks.size());  // without the divisions of a gather
-    else
-      gather_row(row, a.rows, m, ks);
+  alignas(64) static constexpr float kZeros[cpu::kBlockDepth] = {};
+  const StripRows s = strip_rows(g, rows);
+  std::int64_t tap = ks.begin / g.channels, ch = ks.begin % g.channels;
+  for (std::int64_t k = ks.begin; k < ks.end; ++tap, ch = 0) {
+    const std::int64_t n = std::min(ks.end - k, g.channels - ch);
+    const std::int64_t dy = tap / g.x.taps * g.y.delta, dx = tap % g.x.taps * g.x.delta;
+    const float* from[kStripWidth];
+    for (std::int64_t i = 0; i < kStripWidth; ++i) {
+      const std::int64_t y = s.y[i] + dy, x = s.x[i] + dx;
+      const bool inside = i < rows.size() && y >= 0 && y < g.y.extent && x >= 0 && x < g.x.extent;
+      from[i] = inside ? s.map[i] + (y * g.x.extent + x) * g.pitch + ch : kZeros;
+    }
+    for (std::int64_t v = 0; v < rows.size(); v += kLanes)
+      transpose_panel<false, float>(strip + v, kStripWidth, from + v, n, 1, 0);
+    strip += n * kStripWidth;
+    k += n;
   }
 }
 

@@ -64,8 +64,8 @@ HWY_INLINE void pack_blocks_by_column(const PanelBlock& p, const Right& b, Range
           float* y = buffer + i * kDecodePitch;
           rows[i] = i < valid ? w.read((n + v + i) * b.pitch, run, y) : y;
         }
-        transpose_panel<float>(panel + (p.at + k - ks.begin) * width + v, width, rows, run.size(), b.scale,
-                               0);
+        transpose_panel<true, float>(panel + (p.at + k - ks.begin) * width + v, width, rows, run.size(),
+                                     b.scale, 0);
         k = run.end;
       }
     }
@@ -77,7 +77,7 @@ HWY_INLINE void pack_blocks_by_column(const PanelBlock& p, const Right& b, Range
 HWY_INLINE void pack_blocks_by_row(const PanelBlock& p, const Right& b, Range ks) {
   constexpr std::int64_t kAhead = 8;
   const BlockRows w(b);
-  alignas(64) float buffer[cpu::kBlockN + 2 * kDecodeGroup];
+  alignas(64) float buffer[cpu::kMaxBlockN + 2 * kDecodeGroup];
   for (std::int64_t k = ks.begin; k < ks.end; ++k) {
     w.prefetch(row_offset(b, std::min(k + kAhead, ks.end - 1)), p.cols);
     scatter_row<float>(p, k - ks.begin, w.read(row_offset(b, k), p.cols, buffer), b.scale);

@@ -54,7 +54,7 @@ void batched_matmul(ThreadPool& pool, const BatchedArgs& g) {
   pool.parallel_for(groups, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = g.batch * begin / groups; i < g.batch * end / groups; ++i) {
       const Term term = batch_term(g, i);
-      gemm_inline(product(term, i), g.scratch + begin * kGemmScratch);
+      gemm_inline(product(term, i), g.scratch + begin * gemm_scratch(g.m));
     }
   });
 }

@@ -58,9 +58,9 @@ inline Cost product_cost(double m, double n, double k, double bytes, bool accumu
   return {2 * m * n * k, bytes + (accumulate ? 4 * m * n : 0)};
 }
 
-// Scratch of one product for all threads of a CPU.
-inline Tensor gemm_workspace(const Context& c, std::string_view op) {
-  return c.workspace({c.pool().size(), cpu::kGemmScratch}, std::string(op));
+// Scratch of one product with m rows for all threads of a CPU.
+inline Tensor gemm_workspace(const Context& c, std::string_view op, std::int64_t m) {
+  return c.workspace({c.pool().size(), cpu::gemm_scratch(m)}, std::string(op));
 }
 
 inline bool decodes_ahead(const Context& c, const Tensor& w, DType type) {
@@ -75,7 +75,7 @@ struct ProductScratch {
   void* decoded() { return weight.defined() ? weight.raw() : nullptr; }
 };
 inline ProductScratch product_scratch(const Context& c, std::string_view op, const GemmSizes& s) {
-  if (!c.device().is_cuda()) return {gemm_workspace(c, op), {}};
+  if (!c.device().is_cuda()) return {gemm_workspace(c, op, s.m), {}};
   const std::int64_t floats = gemm_partial_floats(s);
   return {floats > 0 ? c.workspace({floats}, join(op, " partial sums")) : Tensor(), {}};
 }

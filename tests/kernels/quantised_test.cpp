@@ -178,7 +178,7 @@ TEST_P(Quantised, WindowsNeedNotFallOnBlockBorders) {
   constexpr std::int64_t kRows = 11, kIn = 512, kOut = 40, kDepth = 37;
   const Tensor a = m.random({kRows, kIn}, 1), lead = m.random({kRows, kDepth}, 2),
                other = m.random({kOut, kDepth}, 3);
-  Tensor scratch = m.c.workspace({m.c.pool().size(), cpu::kGemmScratch}, "scratch");
+  Tensor scratch = m.c.workspace({m.c.pool().size(), cpu::gemm_scratch(kRows)}, "scratch");
   for (const DType t : kBlockTypes) {
     SCOPED_TRACE(name_of(t));
     const Tensor w = random_blocks(m.c, {kOut, kIn}, t, 1), plain = decoded_blocks(m.c, w);
