@@ -16,7 +16,6 @@
 #include "models/decoder/decoder_lora.h"
 #include "models/decoder/published_decoders.h"
 #include "models/decoder/vocabulary_export.h"
-#include "models/tasks/base_shape.h"
 #include "models/tasks/decoder_setup.h"
 #include "models/tasks/text_runner.h"
 

@@ -119,6 +119,17 @@ std::string byte_piece(std::uint8_t byte) {
   return {'<', '0', 'x', kDigits[byte >> 4], kDigits[byte & 15], '>'};
 }
 
+SpmModel byte_vocabulary() {
+  SpmModel spm;
+  spm.kind = SpmKind::bpe;
+  spm.byte_fallback = true;
+  spm.pieces = {
+      {"<unk>", 0, TokenType::unknown}, {"<s>", 0, TokenType::control}, {"</s>", 0, TokenType::control}};
+  for (int b = 0; b < 256; ++b)
+    spm.pieces.push_back({byte_piece(static_cast<std::uint8_t>(b)), 0, TokenType::byte});
+  return spm;
+}
+
 void check_spm_model(const SpmModel& model, const std::string& file) {
   std::unordered_set<std::string_view> texts;
   int unknowns = 0, bytes = 0;

@@ -40,4 +40,7 @@ std::string write_spm_model(const SpmModel& model);
 int byte_of_piece(std::string_view text);
 std::string byte_piece(std::uint8_t byte);  // "<0x0A>"
 
+// The least vocabulary that any text can be written in: <unk>, <s>, </s> and the 256 bytes, of kind bpe.
+SpmModel byte_vocabulary();
+
 }  // namespace rankine

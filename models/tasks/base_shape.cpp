@@ -74,15 +74,4 @@ DecoderCheckpoint decoder_shape(const std::string& base_model) {
   return k;
 }
 
-SpmModel byte_vocabulary() {
-  SpmModel spm;
-  spm.kind = SpmKind::bpe;
-  spm.byte_fallback = true;
-  spm.pieces = {
-      {"<unk>", 0, TokenType::unknown}, {"<s>", 0, TokenType::control}, {"</s>", 0, TokenType::control}};
-  for (int b = 0; b < 256; ++b)
-    spm.pieces.push_back({byte_piece(static_cast<std::uint8_t>(b)), 0, TokenType::byte});
-  return spm;
-}
-
 }  // namespace rankine

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "io/text/spm_model.h"
 #include "models/decoder/decoder_checkpoint.h"
 #include "models/sd/sd_checkpoint.h"
 
@@ -21,8 +20,5 @@ bool is_decoder_shape(const std::string& base_model);
 // As if a file had been opened. Throw ConfigError, listing the names, for one that is not of the kind.
 SdCheckpoint sd_shape(const std::string& base_model);
 DecoderCheckpoint decoder_shape(const std::string& base_model);
-
-// A vocabulary that holds for any model: control tokens and bytes.
-SpmModel byte_vocabulary();
 
 }  // namespace rankine

@@ -15,17 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using namespace testing_support;
 
-SpmModel bytes_vocabulary() {
-  SpmModel spm;
-  spm.kind = SpmKind::bpe;
-  spm.byte_fallback = true;
-  spm.pieces = {
-      {"<unk>", 0, TokenType::unknown}, {"<s>", 0, TokenType::control}, {"</s>", 0, TokenType::control}};
-  for (int b = 0; b < 256; ++b)
-    spm.pieces.push_back({byte_piece(static_cast<std::uint8_t>(b)), 0, TokenType::byte});
-  return spm;
-}
-
 class DecoderFiles : public ::testing::Test {
  protected:
   DecoderFiles() : folder(fs::temp_directory_path() / ("rankine-decoder-" + std::to_string(::getpid()))) {
@@ -38,7 +27,7 @@ class DecoderFiles : public ::testing::Test {
     source.config.heads = source.config.kv_heads = 4;
     source.config.head_dim = source.config.rotary_dims = 16;
     source.names = source.file_names = llama_names();
-    vocabulary.spm = bytes_vocabulary();
+    vocabulary.spm = byte_vocabulary();
     for (int i = 0; i < 20; ++i) ids.push_back((i * 37 + 5) % 260);
   }
   ~DecoderFiles() override { fs::remove_all(folder); }

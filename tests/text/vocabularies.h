@@ -37,14 +37,8 @@ std::string error_of(Run&& run) {
 
 // 0 <unk>, 1 <s>, 2 </s>, 3..258 bytes, 259 "▁", then these pieces with falling scores.
 inline SpmModel small_spm(const std::vector<std::string>& pieces) {
-  SpmModel model;
-  model.kind = SpmKind::bpe;
-  model.byte_fallback = true;
+  SpmModel model = byte_vocabulary();
   model.remove_extra_whitespaces = false;
-  model.pieces = {
-      {"<unk>", 0, TokenType::unknown}, {"<s>", 0, TokenType::control}, {"</s>", 0, TokenType::control}};
-  for (int b = 0; b < 256; ++b)
-    model.pieces.push_back({byte_piece(static_cast<std::uint8_t>(b)), 0, TokenType::byte});
   model.pieces.push_back({kSpaceMark, 0, TokenType::normal});
   for (const std::string& piece : pieces)
     model.pieces.push_back({piece, 259 - static_cast<float>(model.pieces.size()), TokenType::normal});
