@@ -35,8 +35,8 @@ inline constexpr std::int64_t kBlockN = 320, kMaxBlockN = 1024;
 inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
 // Borders of blocks are multiples of this: whole groups of a quantised weight (kernels/common/row_decoder.h).
 inline constexpr std::int64_t kBlockUnit = 32;
-// Floats from row to row of scores that a product reads in place: an odd number of cache lines, so that rows
-// do not share cache sets.
+// Floats from row to row where a block of K of A lies in rows (narrow strips, scores that a product reads in
+// place, Winograd's tiles and filters): an odd number of cache lines, so that rows do not share cache sets.
 inline constexpr std::int64_t kStripPitch = kBlockDepth + 16;
 
 // One spatial axis of a gather: grid point g and tap t read source coordinate g * step + first + t * delta;

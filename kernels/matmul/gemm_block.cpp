@@ -110,9 +110,9 @@ HWY_INLINE void multiply_narrow(const Gemm& g, Range ks, Range rows, Range cols,
 static_assert(cpu::kBlockUnit % kTileCols == 0 && cpu::kBlockN % cpu::kBlockUnit == 0 &&
               cpu::kBlockK % cpu::kBlockUnit == 0 && cpu::kBlockSlack % cpu::kBlockUnit == 0);
 
-// So many columns of so short a block of K fill the space for panels.
-HWY_INLINE std::int64_t columns_of_block(Range ks) {
-  const std::int64_t room = cpu::kPanelScratch / panel_depth(ks) / cpu::kBlockUnit * cpu::kBlockUnit;
+// So many columns of a block of `k` rows of B fill the space for panels.
+HWY_INLINE std::int64_t columns_of_block(std::int64_t k) {
+  const std::int64_t room = cpu::kPanelScratch / (k + cpu::kPanelGap) / cpu::kBlockUnit * cpu::kBlockUnit;
   return std::clamp(room, cpu::kBlockN, cpu::kMaxBlockN);
 }
 HWY_INLINE std::int64_t blocks_of(std::int64_t n, std::int64_t most) { return (n + most - 1) / most; }
@@ -123,7 +123,7 @@ void gemm_block_simd(const Gemm& g, Range rows, Range cols, float* scratch) {
   const std::int64_t k = g.k();
   const std::int64_t k_blocks = std::max<std::int64_t>(1, blocks_of(k - cpu::kBlockSlack, cpu::kBlockK));
   const std::int64_t m_blocks = blocks_of(rows.size(), cpu::kBlockM);
-  const std::int64_t n_blocks = blocks_of(cols.size(), columns_of_block({0, std::min(k, cpu::kBlockDepth)}));
+  const std::int64_t n_blocks = blocks_of(cols.size(), columns_of_block(std::min(k, cpu::kBlockDepth)));
   for (std::int64_t i = 0; i < k_blocks; ++i) {
     const Range ks = cpu::part_of(k, i, k_blocks, cpu::kBlockUnit);
     if (n_blocks == 1) {

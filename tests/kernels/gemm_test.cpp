@@ -62,6 +62,79 @@ TEST_P(EveryTarget, ConvMatchesReference) {
   }
 }
 
+// A product that is cut into blocks of rows, columns and K, its left side copied in lines, against the same
+// product in pieces, each of which is one block of rows and columns and copied in rows: to the bit.
+class Cuts {
+ public:
+  explicit Cuts(const Machine& m) : m_(m) {}
+
+  // `left(row)` is the left side, of k columns, from that row on, a multiple of kPieceRows; a second term is
+  // an adapter's.
+  static constexpr std::int64_t kPieceRows = 64;
+  template <class Left>
+  void expect_same(std::int64_t rows, std::int64_t k, const Left& left, bool by_row) {
+    const Tensor w = stored_as(m_.c, m_.random(by_row ? Shape{k, kCols} : Shape{kCols, k}, 3), DType::f16);
+    const Tensor s = m_.random({rows, kRank}, 4), up = m_.random({kCols, kRank}, 5),
+                 bias = m_.random({kCols}, 6);
+    Tensor whole = m_.random({rows, kCols}, 7), pieces = m_.random({rows, kCols}, 7);
+    Tensor scratch = m_.c.workspace({m_.c.pool().size(), cpu::gemm_scratch(rows)}, "scratch");
+    const auto multiply = [&](Tensor& c, std::int64_t row, std::int64_t count, std::int64_t col,
+                              std::int64_t width) {
+      const auto* b = w.data<Half>() + (by_row ? col : col * k);
+      const cpu::Term terms[] = {
+          {left(row),
+           by_row ? cpu::Right::by_row(DType::f16, b, kCols) : cpu::Right::by_column(DType::f16, b, k), k},
+          {{cpu::Gather::plain(s.data<float>() + row * kRank, count, kRank, kRank)},
+           cpu::Right::by_column(DType::f32, up.data<float>() + col * kRank, kRank, 0.5F),
+           kRank}};
+      cpu::gemm(
+          m_.c.pool(),
+          {count, width, terms, {c.data<float>() + row * kCols + col, kCols}, bias.data<float>() + col, true},
+          scratch.data<float>());
+    };
+    multiply(whole, 0, rows, 0, kCols);
+    for (std::int64_t row = 0; row < rows; row += kPieceRows) {
+      for (std::int64_t col = 0; col < kCols; col += kPieceCols)
+        multiply(pieces, row, std::min(kPieceRows, rows - row), col, std::min(kPieceCols, kCols - col));
+    }
+    EXPECT_TRUE(same_bits(whole, pieces));
+  }
+
+ private:
+  static constexpr std::int64_t kCols = 2 * cpu::kBlockN + 19, kRank = 5, kPieceCols = 61;
+  const Machine& m_;
+};
+
+TEST_P(EveryTarget, CutsChangeNoBit) {
+  const Machine m(1);
+  constexpr std::int64_t kRows = cpu::kBlockM + 9, kDepth = cpu::kBlockDepth + 37;
+  const Tensor x = m.random({kRows, kDepth}, 1);
+  for (const bool by_row : {false, true}) {
+    Cuts(m).expect_same(
+        kRows, kDepth,
+        [&](std::int64_t row) {
+          return cpu::Left{cpu::Gather::plain(x.data<float>() + row * kDepth, kRows - row, kDepth, kDepth)};
+        },
+        by_row);
+  }
+}
+
+// Windows of 3x3 with stride 2 that hang over all edges; an image is a piece.
+TEST_P(EveryTarget, CutsOfWindowsChangeNoBit) {
+  const Machine m(1);
+  constexpr std::int64_t kImages = 12, kSide = 15, kGrid = 8, kChannels = 44;
+  static_assert(kGrid * kGrid == Cuts::kPieceRows);
+  const Tensor x = m.random({kImages, kSide, kSide, kChannels}, 2);
+  const cpu::Axis axis{kSide, kGrid, 2, -1, 1, 3};
+  Cuts(m).expect_same(
+      kImages * Cuts::kPieceRows, 9 * kChannels,
+      [&](std::int64_t row) {
+        const float* image = x.data<float>() + row / Cuts::kPieceRows * kSide * kSide * kChannels;
+        return cpu::Left{{image, kChannels, kChannels, axis, axis}};
+      },
+      false);
+}
+
 std::string target_name(const ::testing::TestParamInfo<std::int64_t>& info) {
   return hwy::TargetName(info.param);
 }
