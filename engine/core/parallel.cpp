@@ -51,8 +51,8 @@ void stay_awake_until(const Done& done) {
 struct ThreadPool::Impl {
   struct Job {
     std::int64_t n = 0, chunk = 1;
-    Call call = nullptr;
-    void* body = nullptr;
+    bool slot_per_part = true;  // else one per thread
+    Call call{};
   };
 
   std::vector<std::thread> workers;
@@ -71,6 +71,7 @@ struct ThreadPool::Impl {
 
   static constexpr int kBits = 16;  // of each of the two counts in a ticket
   static constexpr std::uint64_t kCount = (1U << kBits) - 1;
+  static constexpr std::int64_t kMostParts = kCount;
 
   // The next part of the newest job, or -1 when all are taken.
   int take() {
@@ -83,12 +84,12 @@ struct ThreadPool::Impl {
     }
   }
 
-  void run_part(int part) {
+  void run_part(int part, int thread) {
     const std::int64_t begin = std::min(job.n, part * job.chunk);
     const std::int64_t end = std::min(job.n, begin + job.chunk);
     inside_body = true;
     try {
-      if (begin < end) job.call(job.body, begin, end);
+      if (begin < end) job.call.function(job.call.body, begin, end, job.slot_per_part ? part : thread);
     } catch (...) {
       const std::lock_guard lock(error_mutex);
       if (!error) error = std::current_exception();
@@ -102,25 +103,26 @@ struct ThreadPool::Impl {
     return ((seen >> kBits) & kCount) >= (seen & kCount);
   }
 
-  void run_parts() {
-    for (int part = take(); part >= 0; part = take()) run_part(part);
+  void run_parts(int thread) {
+    for (int part = take(); part >= 0; part = take()) run_part(part, thread);
   }
-  // The caller's share: a worker that is waking up gets a moment to take its part before the caller does.
+  // The caller's share where there is a part for every thread: a worker that is waking up gets a moment to
+  // take its part before the caller does.
   void run_parts_patiently() {
     for (int part = take(); part >= 0; part = take()) {
-      run_part(part);
+      run_part(part, 0);
       spin_until([&] { return all_taken(); });
     }
   }
 
-  void worker() {
+  void worker(int thread) {
     std::uint32_t seen = 0;
     for (;;) {
       stay_awake_until([&] { return posted.load(std::memory_order_relaxed) != seen; });
       posted.wait(seen, std::memory_order_acquire);
       seen = posted.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
-      run_parts();
+      run_parts(thread);
     }
   }
 
@@ -134,12 +136,28 @@ struct ThreadPool::Impl {
     posted.store(number, std::memory_order_release);
     posted.notify_all();
   }
+
+  // Runs a job of several parts, with the caller as thread 0.
+  void run(const Job& next, std::int64_t parts) {
+    const std::lock_guard turn(one_at_a_time);
+    post(next, parts);
+    if (parts <= std::ssize(workers) + 1)
+      run_parts_patiently();
+    else
+      run_parts(0);
+    stay_awake_until([&] { return unfinished.load(std::memory_order_relaxed) == 0; });
+    for (int left = unfinished.load(std::memory_order_acquire); left != 0;
+         left = unfinished.load(std::memory_order_acquire)) {
+      unfinished.wait(left, std::memory_order_acquire);
+    }
+    if (error) std::rethrow_exception(error);
+  }
 };
 
 ThreadPool::ThreadPool(int threads)
-    : size_(std::min(threads > 0 ? threads : available_cores(), static_cast<int>(Impl::kCount))),
+    : size_(std::min(threads > 0 ? threads : available_cores(), static_cast<int>(Impl::kMostParts))),
       impl_(std::make_unique<Impl>()) {
-  for (int i = 1; i < size_; ++i) impl_->workers.emplace_back([this] { impl_->worker(); });
+  for (int i = 1; i < size_; ++i) impl_->workers.emplace_back([this, i] { impl_->worker(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -149,23 +167,19 @@ ThreadPool::~ThreadPool() {
   for (auto& t : impl_->workers) t.join();
 }
 
-void ThreadPool::run(std::int64_t n, std::int64_t grain, Call call, void* body) {
+void ThreadPool::run_ranges(std::int64_t n, std::int64_t grain, const Call& call) {
   if (n <= 0) return;
   grain = std::max<std::int64_t>(1, grain);
   const std::int64_t parts = std::min<std::int64_t>(size_, std::max<std::int64_t>(1, n / grain));
-  if (parts == 1 || inside_body) {
-    call(body, 0, n);
-    return;
-  }
-  const std::lock_guard turn(impl_->one_at_a_time);
-  impl_->post({n, (n + parts - 1) / parts, call, body}, parts);
-  impl_->run_parts_patiently();
-  stay_awake_until([&] { return impl_->unfinished.load(std::memory_order_relaxed) == 0; });
-  for (int left = impl_->unfinished.load(std::memory_order_acquire); left != 0;
-       left = impl_->unfinished.load(std::memory_order_acquire)) {
-    impl_->unfinished.wait(left, std::memory_order_acquire);
-  }
-  if (impl_->error) std::rethrow_exception(impl_->error);
+  if (parts == 1 || inside_body) return call.function(call.body, 0, n, 0);
+  impl_->run({n, (n + parts - 1) / parts, true, call}, parts);
+}
+
+void ThreadPool::run_tasks(std::int64_t n, const Call& call) {
+  if (n <= 0) return;
+  if (n == 1 || size_ == 1 || inside_body) return call.function(call.body, 0, n, 0);
+  const std::int64_t chunk = (n + Impl::kMostParts - 1) / Impl::kMostParts;
+  impl_->run({n, chunk, n <= size_, call}, (n + chunk - 1) / chunk);
 }
 
 }  // namespace rankine

@@ -62,7 +62,7 @@ Tensor tile_list(const Context& c, const AttentionSize& size, const AttentionSpe
 void cut(AttentionTiles& tiles, const AttentionSize& size, Tensor& list) {
   if (!list.defined()) return;
   auto* rows = static_cast<QueryTile*>(list.raw());
-  tiles.count = cut_queries(size, rows);
+  tiles.count = cut_queries(size, tiles.queries, rows);
   tiles.list = rows;
 }
 
@@ -96,13 +96,14 @@ void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q
   check_as(c, name, "o", o, q);
   check_float(name, "lse", lse, {size.samples, size.heads, size.queries});
   read_ranges(c, name, size, spec);
-  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), true);
+  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), true, spec.visible.defined());
   const bool few = AttentionFew::takes(size), on_cpu = !c.device().is_cuda();
   const bool narrow = on_cpu && !few && cpu::narrow_heads(size);
   Tensor scratch, list;
   if (few) scratch = c.workspace({AttentionFew::floats(size)}, "attention parts");
   if (on_cpu && !few && !narrow) {
-    scratch = c.workspace({tiles.parts, cpu::attention_forward_scratch(tiles)}, "attention tiles");
+    scratch =
+        c.workspace({tiles.parts, cpu::attention_forward_scratch(tiles, size.width)}, "attention tiles");
     list = tile_list(c, size, spec);
   }
   Op op(c, name, {2 * size.flops(), all_bytes({&q, &k, &v, &o, &lse})});
@@ -160,7 +161,7 @@ void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_
   check_as(c, name, "dk", grads.dk, k);
   check_as(c, name, "dv", grads.dv, k);
   read_ranges(c, name, size, spec);
-  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), false);
+  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), false, spec.visible.defined());
   const bool on_cpu = !c.device().is_cuda();
   const RowScratch rows = on_cpu ? RowScratch{} : row_scratch(c, size, spec);
   const bool narrow = on_cpu && cpu::narrow_heads(size);
@@ -169,7 +170,8 @@ void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_
     scratch =
         c.workspace({size.samples * size.kv_heads, cpu::narrow_backward_scratch(size)}, "attention rows");
   } else if (on_cpu) {
-    scratch = c.workspace({tiles.parts, cpu::attention_backward_scratch(tiles)}, "attention tiles");
+    scratch =
+        c.workspace({tiles.parts, cpu::attention_backward_scratch(tiles, size.width)}, "attention tiles");
     list = tile_list(c, size, spec);
   }
   Op op(c, name,

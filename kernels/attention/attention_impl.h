@@ -67,23 +67,23 @@ struct QueryTile {
 // Throws ShapeError unless every range lies in [0, keys) and leaves its row a key; returns the pairs seen.
 double checked_pairs(std::string_view op, const AttentionSize& s);
 // Cuts the rows of all samples into tiles whose keys are one run without a gap: a tile ends where the next
-// row shares no key with it. So packed samples never meet in a tile, and each is cut as it would be alone.
-// `list` has room for a tile per row; returns the number of tiles.
-std::int64_t cut_queries(const AttentionSize& s, QueryTile* list);
+// row shares no key with it, or has `rows`. So packed samples never meet in a tile, and each is cut as it
+// would be alone. `list` has room for a tile per row; returns the number of tiles.
+std::int64_t cut_queries(const AttentionSize& s, std::int64_t rows, QueryTile* list);
 
-// How the work is cut: into tasks of tiles of scores. Part p of the work has scratch of its own and does the
-// tasks p, p + parts, ...; a task's arithmetic does not depend on its part.
+// How the work is cut: into tasks, of one tile of queries forward, of all of a sample backward. Forward,
+// where no row's arithmetic depends on its tile unless ranges cut it, tiles get smaller when there would be
+// too few tasks for the threads.
 struct AttentionTiles {
-  static constexpr std::int64_t kQueries = 128, kKeys = 320;
-  static_assert(kKeys <= cpu::kBlockDepth);
+  static constexpr std::int64_t kQueries = 384, kFewestQueries = 64;
+  static constexpr std::int64_t kKeys = 168;  // whole strips of a product
+  static_assert(kQueries <= cpu::kBlockDepth && kFewestQueries % cpu::kBlockUnit == 0);
   std::int64_t queries, keys;  // of one tile, at most
-  std::int64_t parts;
-  std::int64_t per_sample;  // tiles, without a list
-  const QueryTile* list;    // null: regular tiles of `queries` rows
-  std::int64_t count;       // tiles of all samples
+  std::int64_t parts;          // that run at the same time, each with scratch
+  std::int64_t per_sample;     // tiles, without a list
+  const QueryTile* list;       // null: regular tiles of `queries` rows
+  std::int64_t count;          // tiles of all samples
 
-  // Floats of a tile of scores: rows lie as far apart as a product reads its left side in place.
-  std::int64_t scores() const { return queries * cpu::kStripPitch; }
   QueryTile tile(const AttentionSize& s, std::int64_t t) const {
     if (list) return list[t];
     const std::int64_t sample = t / per_sample, first = t % per_sample * queries;
@@ -97,12 +97,17 @@ struct AttentionTiles {
     return std::partition_point(list, list + count, [&](const QueryTile& t) { return t.sample < sample; }) -
            list;
   }
-  // By the sizes alone, as the plan knows nothing else; ranges can only give more tasks than these.
-  static AttentionTiles of(const AttentionSize& s, std::int64_t threads, bool split_queries) {
-    const std::int64_t rows = std::min(s.queries, kQueries), cols = std::min(s.keys, kKeys);
-    const std::int64_t per_sample = rows == 0 ? 0 : (s.queries + rows - 1) / rows;
-    const std::int64_t tasks = s.samples * (split_queries ? s.heads * per_sample : s.kv_heads);
-    return {rows, cols, std::min(tasks, threads), per_sample, nullptr, s.samples * per_sample};
+  // By the sizes alone, as the plan knows nothing else; where tiles are cut by ranges, there may be one per
+  // row.
+  static AttentionTiles of(const AttentionSize& s, std::int64_t threads, bool split_queries, bool by_ranges) {
+    std::int64_t rows = std::min(s.queries, kQueries);
+    const auto tiles = [&] { return rows == 0 ? 0 : (s.queries + rows - 1) / rows; };
+    while (split_queries && !by_ranges && rows > kFewestQueries &&
+           s.samples * s.heads * tiles() < 4 * threads)
+      rows = (rows / 2 + kFewestQueries - 1) / kFewestQueries * kFewestQueries;
+    const std::int64_t tasks =
+        s.samples * (split_queries ? s.heads * (by_ranges ? s.queries : tiles()) : s.kv_heads);
+    return {rows, std::min(s.keys, kKeys), std::min(tasks, threads), tiles(), nullptr, s.samples * tiles()};
   }
 };
 
@@ -161,20 +166,20 @@ struct AttentionBackward {
 };
 
 namespace cpu {
-// One tile of scores of one head: rows of queries against `cols` keys from `first_key` on.
-struct ScoreTile {
-  float* scores;  // rows x cols, kStripPitch from row to row
-  std::int64_t rows, cols, first_key;
-  const AttentionSize& size;
-  const QueryTile& queries;
-  // The columns of the tile that row r sees.
-  KeyRange seen(std::int64_t r) const {
-    const KeyRange keys = size.seen(queries.sample, queries.first + r);
-    const auto column = [this](std::int64_t key) {
-      return std::clamp<std::int64_t>(key - first_key, 0, cols);
-    };
-    return {column(keys.begin), column(keys.end)};
-  }
+// Scratch of a task: a tile of queries with their head of width D, and a block of keys. Operands are packed
+// for products (gemm_packed-inl.h) by rows or by columns of what they are named after.
+struct AttentionRoom {
+  float *q_columns, *d_o_columns;               // panels of queries: scale qᵀ, dOᵀ
+  float *q_rows, *d_o_rows;                     // panels of D
+  float *k_rows, *v_rows;                       // strips of keys
+  float *k_columns, *v_columns;                 // strips of D: kᵀ, vᵀ
+  float *scores, *d_scores;                     // a row of queries per key, kStripPitch apart
+  float* turned;                                // Oᵀ or dQᵀ, lines of `pitch`
+  float *top, *sum;                             // per query: running maximum and sum; backward: lse and delta
+  std::int64_t pitch, width_depth, rows_depth;  // lines of panels: D or queries, and the gap
+
+  static AttentionRoom of_forward(const AttentionTiles& tiles, std::int64_t width, float* scratch);
+  static AttentionRoom of_backward(const AttentionTiles& tiles, std::int64_t width, float* scratch);
 };
 // Rows of one head in a token-major tensor.
 template <class T>
@@ -182,7 +187,6 @@ struct HeadRows {
   T* data;
   std::int64_t pitch, width;
   T* row(std::int64_t r) const { return data + r * pitch; }
-  HeadRows<const T> in() const { return {data, pitch, width}; }
 };
 
 // Tasks, of `count` that make `flops` together, worth waking another thread for.
@@ -203,8 +207,8 @@ void attention_narrow_backward(ThreadPool& pool, const AttentionBackward& args);
 inline std::int64_t narrow_backward_scratch(const AttentionSize& s) { return s.group() * s.queries; }
 
 // Floats of scratch per part.
-std::int64_t attention_forward_scratch(const AttentionTiles& tiles);
-std::int64_t attention_backward_scratch(const AttentionTiles& tiles);
+std::int64_t attention_forward_scratch(const AttentionTiles& tiles, std::int64_t width);
+std::int64_t attention_backward_scratch(const AttentionTiles& tiles, std::int64_t width);
 void attention_forward(ThreadPool& pool, const AttentionForward& args);
 void attention_few(ThreadPool& pool, const AttentionFew& args);
 void attention_backward(ThreadPool& pool, const AttentionBackward& args);

@@ -19,14 +19,14 @@ double checked_pairs(std::string_view op, const AttentionSize& s) {
   return pairs;
 }
 
-std::int64_t cut_queries(const AttentionSize& s, QueryTile* list) {
+std::int64_t cut_queries(const AttentionSize& s, std::int64_t rows, QueryTile* list) {
   std::int64_t count = 0;
   for (std::int32_t n = 0; n < s.samples; ++n)
     for (std::int32_t i = 0; i < s.queries; ++i) {
       const KeyRange seen = s.seen(n, i);
       const auto begin = static_cast<std::int32_t>(seen.begin), end = static_cast<std::int32_t>(seen.end);
       QueryTile* tile = count > 0 && list[count - 1].sample == n ? &list[count - 1] : nullptr;
-      if (!tile || tile->rows == AttentionTiles::kQueries || begin >= tile->end || end <= tile->begin) {
+      if (!tile || tile->rows == rows || begin >= tile->end || end <= tile->begin) {
         list[count++] = {n, i, 1, begin, end};
       } else {
         ++tile->rows;

@@ -48,6 +48,11 @@ HWY_INLINE void store_n(VecF v, float* p, std::int64_t n) {
     hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(n)), d, p);
   }
 }
+// The first n lanes, or all of them.
+HWY_INLINE VecF load_up_to(const float* p, std::int64_t n) { return n >= lanes() ? load(p) : load_n(p, n); }
+HWY_INLINE void store_up_to(VecF v, float* p, std::int64_t n) {
+  n >= lanes() ? store(v, p) : store_n(v, p, n);
+}
 // v with the lanes from n on set to zero: keeps a tail out of a sum.
 HWY_INLINE VecF first_n(VecF v, std::int64_t n) {
   return hn::IfThenElseZero(hn::FirstN(F32(), static_cast<std::size_t>(n)), v);

@@ -5,31 +5,40 @@
 namespace rankine::cpu {
 namespace {
 
-// A thread's share of one chunk: tiles [tiles) of it times output channels [cols).
-struct Share {
-  Span64 tiles, cols;
-};
-
 Span64 part(std::int64_t n, std::int64_t i, std::int64_t count, std::int64_t unit) {
   const std::int64_t units = (n + unit - 1) / unit;
   return {std::min(n, units * i / count * unit), std::min(n, units * (i + 1) / count * unit)};
 }
 
-void run_share(const WinogradArgs& a, const WinogradChunk& chunk, const Share& share, float* scratch) {
+// Tiles [tiles) of one chunk times output channels [cols), of which there are at most winograd_columns().
+struct Task {
+  Span64 tiles, cols;
+};
+
+void run_task(const WinogradArgs& a, const WinogradChunk& chunk, const Task& task, float* scratch) {
   const WinogradSizes& s = a.sizes;
-  const float* m = scratch + kWinogradPlanes * s.filter_plane();
-  const Span64 tiles{chunk.tiles.begin + share.tiles.begin, chunk.tiles.begin + share.tiles.end};
-  const std::int64_t columns = winograd_columns(a), parts = a.adjoint ? s.parts() : 1;
-  for (std::int64_t n = share.cols.begin; n < share.cols.end; n += columns) {
-    const Span64 cols{n, std::min(share.cols.end, n + columns)};
-    for (std::int64_t i = 0; i < s.k_blocks() * parts; ++i) {
-      const Span64 block = winograd_k_block(s, i / parts), ks = part(block.size(), i % parts, parts, 1);
-      const WinogradStep step{i / parts, {block.begin + ks.begin, block.begin + ks.end}};
-      winograd_filter(a, scratch, step.ks, cols);
-      winograd_multiply(a, chunk, step, share.tiles, cols, scratch);
-    }
-    winograd_output(a, m, tiles, cols);
+  const std::int64_t parts = a.adjoint ? s.parts() : 1;
+  for (std::int64_t i = 0; i < s.k_blocks() * parts; ++i) {
+    const Span64 block = winograd_k_block(s, i / parts), ks = part(block.size(), i % parts, parts, 1);
+    const WinogradStep step{i / parts, {block.begin + ks.begin, block.begin + ks.end}};
+    winograd_filter(a, scratch, step.ks, task.cols);
+    winograd_multiply(a, chunk, step, task.tiles, task.cols, scratch);
   }
+  const Span64 tiles{chunk.tiles.begin + task.tiles.begin, chunk.tiles.begin + task.tiles.end};
+  winograd_output(a, scratch + kWinogradPlanes * s.filter_plane(), tiles, task.cols);
+}
+
+// How a chunk is cut into tasks: by output channels, several tasks per thread if they suffice for that, and
+// by tiles, whose every part transforms the filters again, only where threads would be idle.
+struct Cut {
+  std::int64_t tiles, cols;
+};
+Cut cut_of(const WinogradArgs& a, std::int64_t tiles, std::int64_t threads) {
+  const WinogradSizes& s = a.sizes;
+  const auto parts_of = [](std::int64_t n, std::int64_t each) { return (n + each - 1) / each; };
+  const std::int64_t most = parts_of(s.to, s.kColumns), least = parts_of(s.to, winograd_columns(a));
+  const std::int64_t cols = threads == 1 ? least : std::clamp(4 * threads, least, most);
+  return {std::clamp(threads / cols, std::int64_t{1}, parts_of(tiles, s.kTileUnit)), cols};
 }
 
 }  // namespace
@@ -47,21 +56,24 @@ void winograd(ThreadPool& pool, const WinogradArgs& a) {
   float* threads_scratch = a.scratch + kWinogradPlanes * s.input_plane();
   const double flops = 32.0 * static_cast<double>(s.chunk() * s.from) * static_cast<double>(s.to);
   const std::int64_t threads = useful_threads(flops, pool.size());
-  const std::int64_t col_parts = std::min(threads, (s.to + s.kColumns - 1) / s.kColumns);
   for (std::int64_t first = 0; first < s.tiles(); first += s.chunk()) {
     const WinogradChunk chunk{a.scratch, {first, std::min(first + s.chunk(), s.tiles())}};
     const std::int64_t tiles = chunk.tiles.size();
     pool.parallel_for(winograd_input_items(a, chunk), 16, [&](std::int64_t begin, std::int64_t end) {
       winograd_input(a, chunk, {begin, end});
     });
-    const std::int64_t tile_parts = std::min(threads / col_parts, (tiles + s.kTileUnit - 1) / s.kTileUnit);
-    pool.parallel_for(tile_parts * col_parts, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const Share share{part(tiles, i / col_parts, tile_parts, s.kTileUnit),
-                          part(s.to, i % col_parts, col_parts, s.kColumns)};
-        run_share(a, chunk, share, threads_scratch + i * s.thread_scratch());
-      }
-    });
+    const Cut cut = cut_of(a, tiles, threads);
+    const auto task = [&](std::int64_t i, int slot) {
+      run_task(
+          a, chunk,
+          {part(tiles, i / cut.cols, cut.tiles, s.kTileUnit), part(s.to, i % cut.cols, cut.cols, s.kColumns)},
+          threads_scratch + slot * s.thread_scratch());
+    };
+    if (threads > 1) {
+      pool.parallel_tasks(cut.tiles * cut.cols, task);
+    } else {
+      for (std::int64_t i = 0; i < cut.cols; ++i) task(i, 0);
+    }
   }
 }
 

@@ -6,40 +6,12 @@
 #define HWY_TARGET_INCLUDE "kernels/conv/winograd_products.cpp"
 #include <hwy/foreach_target.h>
 
-#include "kernels/matmul/gemm_tile-inl.h"
+#include "kernels/matmul/gemm_packed-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rankine::HWY_NAMESPACE {
-namespace {
 
-using cpu::part_of;
-using cpu::Range;
 using cpu::WinogradSizes;
-
-// c (rows, cols) = or += a (rows, k; pitch kStripPitch) · b (panels of k lines), row r of c at c + r *
-// c_pitch. Lines of c have room for whole vectors.
-struct Plane {
-  const float *a, *b;
-  float* c;
-  std::int64_t rows, cols, k, c_pitch;
-  bool add;
-};
-
-void multiply_plane(const Plane& p) {
-  const std::int64_t strips = (p.rows + kTileRows - 1) / kTileRows;
-  for (std::int64_t column = 0; column < p.cols; column += kTileCols) {
-    const int vecs = p.cols - column <= kLanes ? 1 : 2;
-    for (std::int64_t s = 0; s < strips; ++s) {
-      const Range rows = part_of(p.rows, s, strips);
-      float* c[kTileRows];
-      for (std::int64_t i = 0; i < rows.size(); ++i) c[i] = p.c + (rows.begin + i) * p.c_pitch;
-      tile_function(rows.size(), vecs, false)({p.a + rows.begin * kStripPitch, p.b + column * p.k, p.k, c,
-                                               column, std::int64_t{vecs} * kLanes, nullptr, p.add});
-    }
-  }
-}
-
-}  // namespace
 
 void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, const cpu::WinogradStep& step,
                    cpu::Span64 tiles, cpu::Span64 cols, float* scratch) {
@@ -53,10 +25,32 @@ void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, 
     const float* u = scratch + plane * WinogradSizes::filter_plane();
     const float* vp = v + plane * s.input_plane();
     float* mp = m + plane * s.product_plane();
-    if (a.adjoint)
-      multiply_plane({vp, u, mp, tiles.size(), cols.size(), k, cpu::winograd_columns(a), sum});
-    else
-      multiply_plane({u, vp, mp, cols.size(), tiles.size(), k, s.tiles_pitch(), sum});
+    const auto whole = [](std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; };
+    if (a.adjoint) {
+      multiply_packed({TileLayout::rows,
+                       vp,
+                       0,
+                       u,
+                       k,
+                       tiles.size(),
+                       whole(cols.size()),
+                       {0, k},
+                       mp,
+                       cpu::winograd_columns(a),
+                       sum});
+    } else {
+      multiply_packed({TileLayout::rows,
+                       u,
+                       0,
+                       vp,
+                       k,
+                       cols.size(),
+                       whole(tiles.size()),
+                       {0, k},
+                       mp,
+                       s.tiles_pitch(),
+                       sum});
+    }
   }
 }
 

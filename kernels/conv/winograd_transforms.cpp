@@ -26,12 +26,6 @@ constexpr std::int64_t kSquare = std::int64_t{kLanes} * kLanes;  // floats of a 
 HWY_INLINE VecF add(VecF a, VecF b) { return hn::Add(a, b); }
 HWY_INLINE VecF sub(VecF a, VecF b) { return hn::Sub(a, b); }
 
-// The first n lanes, or all of them.
-HWY_INLINE VecF load_up_to(const float* p, std::int64_t n) { return n >= lanes() ? load(p) : load_n(p, n); }
-HWY_INLINE void store_up_to(VecF v, float* p, std::int64_t n) {
-  n >= lanes() ? store(v, p) : store_n(v, p, n);
-}
-
 struct Tile2x2 {
   std::int64_t image, y, x;  // first output pixel
 };
@@ -57,16 +51,6 @@ HWY_INLINE void input_vector(const float* const* at, std::int64_t ch, std::int64
     store(sub(t[y][2], t[y][1]), v + 2 * plane);
     store(sub(t[y][1], t[y][3]), v + 3 * plane);
   }
-}
-
-// y (kLanes lines of pitch `width`) = the transpose of x (kLanes lines of kLanes).
-HWY_INLINE void turn(float* y, std::int64_t width, const float* x) {
-  const float* rows[kLanes];
-  for (int i = 0; i < kLanes; ++i) rows[i] = x + i * kLanes;
-  if constexpr (kLanes % 4 == 0)
-    transpose_quads<false, float>(y, width, rows, kLanes, 1, 0);
-  else
-    transpose_panel<false, float>(y, width, rows, kLanes, 1, 0);
 }
 
 template <class T>

@@ -138,9 +138,10 @@ struct Gemm {
 // would be multiples of 4 KB apart, all in one set of the first-level cache.
 inline constexpr std::int64_t kPanelGap = 1;
 inline constexpr std::int64_t kPanelScratch = (kBlockDepth + kPanelGap) * kBlockN;
-// Floats of so many rows of A, up to kBlockM, as lines of whole vectors; tiles of 6 rows leave a quarter
-// unused.
-constexpr std::int64_t strip_scratch(std::int64_t rows) { return (rows + rows / 3 + 16) * kBlockDepth; }
+// Floats of so many rows of A as lines of whole vectors; tiles of 6 rows leave a quarter unused.
+constexpr std::int64_t strip_scratch(std::int64_t rows, std::int64_t depth = kBlockDepth) {
+  return (rows + rows / 3 + 16) * depth;
+}
 // Floats of scratch that one thread needs for a product with m rows, whatever its other sizes.
 constexpr std::int64_t gemm_scratch(std::int64_t m) {
   return kPanelScratch + kMaxBlockN + strip_scratch(std::min(m, kBlockM));

@@ -44,10 +44,10 @@ HWY_INLINE void pack_panels(const Gemm& g, Range ks, Range cols, float* panels, 
 }
 
 constexpr std::int64_t kStripFloats = kStripWidth * cpu::kBlockDepth;
-constexpr std::int64_t kMaxStrips = (cpu::kBlockM + kTileRows - 1) / kTileRows;
+constexpr std::int64_t kMaxStrips = strips_of(cpu::kBlockM);
 constexpr bool strips_fit() {
   for (std::int64_t m = 1; m <= cpu::kBlockM; ++m) {
-    if ((m + kTileRows - 1) / kTileRows * kStripFloats > cpu::strip_scratch(m)) return false;
+    if (strips_of(m) * kStripFloats > cpu::strip_scratch(m)) return false;
   }
   return kTileRows * kStripPitch <= cpu::strip_scratch(1);
 }
@@ -62,9 +62,8 @@ struct Strip {
   bool lines;  // its layout (gemm_tile-inl.h)
 };
 
-HWY_INLINE std::int64_t strips_of(Range rows) { return (rows.size() + kTileRows - 1) / kTileRows; }
 HWY_INLINE Range strip_of(Range rows, std::int64_t s) {
-  const Range part = cpu::part_of(rows.size(), s, strips_of(rows));
+  const Range part = cpu::part_of(rows.size(), s, strips_of(rows.size()));
   return {rows.begin + part.begin, rows.begin + part.end};
 }
 
@@ -87,8 +86,9 @@ HWY_INLINE void multiply_strip(const Gemm& g, Range ks, const Strip& strip, Rang
   const bool first = ks.begin == 0;
   float* c[kTileRows];
   for (std::int64_t i = 0; i < strip.rows.size(); ++i) c[i] = g.c.row(strip.rows.begin + i);
-  const TileFn narrow = tile_function(strip.rows.size(), 1, strip.lines),
-               wide = tile_function(strip.rows.size(), 2, strip.lines);
+  const TileLayout layout = strip.lines ? TileLayout::lines : TileLayout::rows;
+  const TileFn narrow = tile_function(strip.rows.size(), 1, layout),
+               wide = tile_function(strip.rows.size(), 2, layout);
   Tile t{strip.a, panels, ks.size(), c, cols.begin, 0, first ? g.bias : nullptr, g.accumulate || !first};
   while (t.column < cols.end) {
     const std::int64_t width = panel_width(cols.end - t.column);
@@ -103,7 +103,7 @@ HWY_INLINE void multiply_strip(const Gemm& g, Range ks, const Strip& strip, Rang
 HWY_INLINE void multiply_narrow(const Gemm& g, Range ks, Range rows, Range cols, const float* panels,
                                 float* strip) {
   const bool lines = cols.size() > kNarrowCols;
-  for (std::int64_t s = 0; s < strips_of(rows); ++s)
+  for (std::int64_t s = 0; s < strips_of(rows.size()); ++s)
     multiply_strip(g, ks, make_strip(g, ks, strip_of(rows, s), lines, strip), cols, panels);
 }
 
@@ -135,13 +135,13 @@ void gemm_block_simd(const Gemm& g, Range rows, Range cols, float* scratch) {
       const Range m_part = cpu::part_of(rows.size(), m, m_blocks);
       const Range ms{rows.begin + m_part.begin, rows.begin + m_part.end};
       Strip all[kMaxStrips];
-      for (std::int64_t s = 0; s < strips_of(ms); ++s)
+      for (std::int64_t s = 0; s < strips_of(ms.size()); ++s)
         all[s] = make_strip(g, ks, strip_of(ms, s), true, strips + s * kStripFloats);
       for (std::int64_t j = 0; j < n_blocks; ++j) {
         const Range part = cpu::part_of(cols.size(), j, n_blocks, cpu::kBlockUnit);
         const Range ns{cols.begin + part.begin, cols.begin + part.end};
         pack_panels(g, ks, ns, scratch, row);
-        for (std::int64_t s = 0; s < strips_of(ms); ++s) multiply_strip(g, ks, all[s], ns, scratch);
+        for (std::int64_t s = 0; s < strips_of(ms.size()); ++s) multiply_strip(g, ks, all[s], ns, scratch);
       }
     }
   }

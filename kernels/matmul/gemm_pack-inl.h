@@ -167,6 +167,16 @@ HWY_INLINE void transpose_panel(float* y, std::int64_t width, const Stored<T>* c
   }
 }
 
+// y (kLanes lines of pitch `width`) = the transpose of x (kLanes lines of kLanes).
+HWY_INLINE void turn(float* y, std::int64_t width, const float* x) {
+  const float* rows[kLanes];
+  for (int i = 0; i < kLanes; ++i) rows[i] = x + i * kLanes;
+  if constexpr (kLanes % 4 == 0)
+    transpose_quads<false, float>(y, width, rows, kLanes, 1, 0);
+  else
+    transpose_panel<false, float>(y, width, rows, kLanes, 1, 0);
+}
+
 // Panels of kTileCols columns, the last one narrower when a single vector holds what is left.
 HWY_INLINE std::int64_t panel_width(std::int64_t columns_left) {
   return columns_left <= kLanes ? kLanes : kTileCols;
@@ -296,8 +306,11 @@ HWY_INLINE void pack_rows(float* strip, const cpu::Left& a, Range rows, Range ks
 HWY_INLINE void pack_lines(float* strip, const cpu::Left& a, Range rows, Range ks) {
   const Gather& g = a.rows;
   if (a.transposed) {
-    for (std::int64_t k = ks.begin; k < ks.end; ++k, strip += kStripWidth)
-      copy(strip, g.data + k * g.pitch + rows.begin, rows.size());
+    for (std::int64_t k = ks.begin; k < ks.end; ++k, strip += kStripWidth) {
+      const float* x = g.data + k * g.pitch + rows.begin;
+      for (std::int64_t v = 0; v < rows.size(); v += kLanes)
+        store(load_up_to(x + v, rows.size() - v), strip + v);
+    }
     return;
   }
   alignas(64) static constexpr float kZeros[cpu::kBlockDepth] = {};

@@ -25,13 +25,16 @@ using cpu::kStripPitch;
 // of kStripWidth rows, one line per k.
 inline constexpr std::int64_t kStripWidth = (kTileRows + kLanes - 1) / kLanes * kLanes;
 
+// Strips of so many rows, of as equal heights as rows allow.
+constexpr std::int64_t strips_of(std::int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
+
 // Lines of a panel asked for before they are needed: a panel and a strip together do not fit the first-level
 // cache.
 inline constexpr std::int64_t kAheadLines = 16;
 
 struct Tile {
-  const float* a;  // packed strip
-  const float* b;  // packed panel: k rows of 1 or 2 vectors
+  const float* a;  // strip
+  const float* b;  // panel: k rows of 1 or 2 vectors, behind each other or kStripPitch apart
   std::int64_t k;
   float* const* c;       // start of each row of C
   std::int64_t column;   // of the tile's first column
@@ -79,8 +82,14 @@ HWY_INLINE void multiply_row_from_memory(const float& a, const VecF* b, VecF* ac
 #endif
 }
 
-template <int kRows, int kVecs, bool kLines>
+// How the operands of a tile lie: the strip in rows or in lines, the panel packed or in place.
+enum class TileLayout : std::uint8_t { rows, lines, lines_in_place };
+
+template <int kRows, int kVecs, TileLayout kLayout>
 void multiply_tile(const Tile& t) {
+  constexpr bool kLines = kLayout != TileLayout::rows;
+  constexpr std::int64_t kPanelPitch =
+      kLayout == TileLayout::lines_in_place ? kStripPitch : std::int64_t{kVecs} * kLanes;
   const F32 d;
   VecF acc[kRows][kVecs];
 #pragma GCC unroll 16
@@ -99,7 +108,7 @@ void multiply_tile(const Tile& t) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVecs; ++v) {
       bv[v] = hn::Load(d, b + v * kLanes);
-      hwy::Prefetch(b + (kAheadLines * kVecs + v) * kLanes);
+      hwy::Prefetch(b + kAheadLines * kPanelPitch + v * kLanes);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -109,7 +118,7 @@ void multiply_tile(const Tile& t) {
         multiply_row<kVecs>(a[kLines ? r : r * kStripPitch], bv, acc[r]);
     }
     a += kLines ? kStripWidth : 1;
-    b += kVecs * kLanes;
+    b += kPanelPitch;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) write_row<kVecs>(t, acc[r], t.c[r]);
@@ -117,16 +126,27 @@ void multiply_tile(const Tile& t) {
 
 using TileFn = void (*)(const Tile&);
 
-template <int kVecs, bool kLines, int... kRows>
+template <int kVecs, TileLayout kLayout, int... kRows>
 HWY_INLINE TileFn pick_rows(std::int64_t rows, std::integer_sequence<int, kRows...>) {
-  static constexpr TileFn kTable[] = {&multiply_tile<kRows + 1, kVecs, kLines>...};
+  static constexpr TileFn kTable[] = {&multiply_tile<kRows + 1, kVecs, kLayout>...};
   return kTable[rows - 1];
 }
-
-HWY_INLINE TileFn tile_function(std::int64_t rows, int vecs, bool lines) {
+template <TileLayout kLayout>
+HWY_INLINE TileFn pick_tile(std::int64_t rows, int vecs) {
   constexpr auto kSizes = std::make_integer_sequence<int, kTileRows>();
-  if (lines) return vecs == 1 ? pick_rows<1, true>(rows, kSizes) : pick_rows<2, true>(rows, kSizes);
-  return vecs == 1 ? pick_rows<1, false>(rows, kSizes) : pick_rows<2, false>(rows, kSizes);
+  return vecs == 1 ? pick_rows<1, kLayout>(rows, kSizes) : pick_rows<2, kLayout>(rows, kSizes);
+}
+
+HWY_INLINE TileFn tile_function(std::int64_t rows, int vecs, TileLayout layout) {
+  switch (layout) {
+    case TileLayout::rows:
+      return pick_tile<TileLayout::rows>(rows, vecs);
+    case TileLayout::lines:
+      return pick_tile<TileLayout::lines>(rows, vecs);
+    case TileLayout::lines_in_place:
+      return pick_tile<TileLayout::lines_in_place>(rows, vecs);
+  }
+  HWY_ABORT("no such layout");
 }
 
 }  // namespace rankine::HWY_NAMESPACE

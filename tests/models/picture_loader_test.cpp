@@ -36,7 +36,10 @@ class PictureLoaderTest : public ::testing::Test {
     return {t.span<float>().begin(), t.span<float>().end()};
   }
 
-  const fs::path folder_ = fs::path(::testing::TempDir()) / "picture_loader";
+  // Of the test: tests may run at the same time.
+  const fs::path folder_ =
+      fs::path(::testing::TempDir()) /
+      join("picture_loader_", ::testing::UnitTest::GetInstance()->current_test_info()->name());
   std::vector<Sample> samples_;
   Runtime runtime_{Device::cpu()};
   Context c_{runtime_};

@@ -1,0 +1,79 @@
+// Products of operands that a kernel packs itself, once for many products, or leaves where it made them.
+// Included once per target.
+#if defined(RANKINE_KERNELS_MATMUL_GEMM_PACKED_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RANKINE_KERNELS_MATMUL_GEMM_PACKED_INL_H_
+#undef RANKINE_KERNELS_MATMUL_GEMM_PACKED_INL_H_
+#else
+#define RANKINE_KERNELS_MATMUL_GEMM_PACKED_INL_H_
+#endif
+
+#include "kernels/matmul/gemm_pack-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rankine::HWY_NAMESPACE {
+
+// Packed strips have kTileRows rows, the last what is left: so the first rows of A are the first of its
+// strips.
+HWY_INLINE Range packed_strip(std::int64_t rows, std::int64_t s) {
+  return {s * kTileRows, std::min<std::int64_t>(rows, (s + 1) * kTileRows)};
+}
+
+// C (rows, cols) = or += A (rows, ks) · B (ks, cols). A is packed strips of a_depth lines (pack_strips), or
+// lies in rows kStripPitch apart; B is packed panels of b_depth lines, or lies in rows kStripPitch apart,
+// with room for whole vectors. Only cols elements of a row of C are written.
+struct PackedProduct {
+  TileLayout layout;
+  const float* a;
+  std::int64_t a_depth;
+  const float* b;
+  std::int64_t b_depth;
+  std::int64_t rows, cols;
+  Range ks;
+  float* c;
+  std::int64_t c_pitch;
+  bool add;
+};
+
+HWY_INLINE void multiply_packed(const PackedProduct& p) {
+  const bool in_rows = p.layout == TileLayout::rows, in_place = p.layout == TileLayout::lines_in_place;
+  const std::int64_t strips = strips_of(p.rows);
+  for (std::int64_t column = 0; column < p.cols; column += kTileCols) {
+    const std::int64_t columns = std::min<std::int64_t>(p.cols - column, kTileCols);
+    const int vecs = columns <= kLanes ? 1 : 2;
+    const float* panel = in_place ? p.b + column + p.ks.begin * kStripPitch
+                                  : p.b + column * p.b_depth + p.ks.begin * vecs * kLanes;
+    for (std::int64_t s = 0; s < strips; ++s) {
+      const Range rows = in_rows ? cpu::part_of(p.rows, s, strips) : packed_strip(p.rows, s);
+      const float* strip = in_rows ? p.a + rows.begin * kStripPitch + p.ks.begin
+                                   : p.a + (s * p.a_depth + p.ks.begin) * kStripWidth;
+      float* c[kTileRows];
+      for (std::int64_t i = 0; i < rows.size(); ++i) c[i] = p.c + (rows.begin + i) * p.c_pitch;
+      tile_function(rows.size(), vecs,
+                    p.layout)({strip, panel, p.ks.size(), c, column, columns, nullptr, p.add});
+    }
+  }
+}
+
+// Rows of A, or of Aᵀ where a.transposed, as strips of k lines each. cpu::strip_scratch(rows, k) floats.
+HWY_INLINE void pack_strips(float* to, const cpu::Left& a, std::int64_t rows, std::int64_t k) {
+  for (std::int64_t s = 0; s < strips_of(rows); ++s) {
+    for (Range ks{0, 0}; ks.begin < k; ks.begin = ks.end) {
+      ks.end = std::min(k, ks.begin + cpu::kBlockDepth);
+      pack_lines(to + (s * k + ks.begin) * kStripWidth, a, packed_strip(rows, s), ks);
+    }
+  }
+}
+
+// B (k, cols) as panels of `depth` >= k lines.
+HWY_INLINE void pack_panels(float* to, const Right& b, std::int64_t k, std::int64_t cols,
+                            std::int64_t depth) {
+  for (Range ks{0, 0}; ks.begin < k; ks.begin = ks.end) {
+    ks.end = std::min(k, ks.begin + cpu::kBlockDepth);
+    pack_right<float>({to, depth, ks.begin, {0, cols}}, b, ks, nullptr);
+  }
+}
+
+}  // namespace rankine::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target
