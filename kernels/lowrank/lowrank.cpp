@@ -352,9 +352,12 @@ struct UpGradScratch {
 };
 UpGradScratch up_grad_scratch(const Context& c, std::string_view op, const UpGradPlan& plan) {
   const std::string name = join(op, " partial");
-  if (!c.device().is_cuda())
-    return {gemm_workspace(c, op, std::max(plan.rows, plan.rank)),
-            c.workspace({plan.stripes(), plan.rank, plan.out}, name)};
+  if (!c.device().is_cuda()) {
+    UpGradScratch scratch;
+    if (plan.two_products()) scratch.products = gemm_workspace(c, op, std::max(plan.rows, plan.rank));
+    scratch.partial = c.workspace({plan.stripes(), plan.rank, plan.out}, name);
+    return scratch;
+  }
   const cuda::UpGradPlan device{plan.rows, plan.out, plan.rank};
   return {{}, device.one_pass() ? c.workspace({device.floats()}, name) : Tensor()};
 }
@@ -389,10 +392,11 @@ void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const L
                                         scratch.partial.defined() ? scratch.partial.data<float>() : nullptr});
     }
   }
-  cpu::lowrank_up_backward(c.pool(),
-                           {out.ds.data<float>() + term.first, out.dup.data<float>(), dy.data<float>(),
-                            term.factor.data<float>(), columns_of(term, Factor::up), term.scale, plan,
-                            scratch.partial.data<float>(), scratch.products.data<float>()});
+  cpu::lowrank_up_backward(
+      c.pool(),
+      {out.ds.data<float>() + term.first, out.dup.data<float>(), dy.data<float>(), term.factor.data<float>(),
+       columns_of(term, Factor::up), term.scale, plan, scratch.partial.data<float>(),
+       plan.two_products() ? scratch.products.data<float>() : nullptr});
 }
 
 void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x,

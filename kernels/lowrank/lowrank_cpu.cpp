@@ -39,65 +39,20 @@ void lowrank_linear_adjoint(ThreadPool& pool, const LowRankLinearArgs& a) {
 
 namespace {
 
-// Rows [begin, end) of dS, from columns [first, last) of dy and rows of B: dS = or += scale dy · B.
-struct Part {
-  std::int64_t begin, end, first, last;
-};
-Term ds_term(const UpGradArgs& a, const Part& p) {
-  const std::int64_t n = p.last - p.first;
-  return {{Gather::plain(a.dy + p.begin * a.plan.out + p.first, p.end - p.begin, n, a.plan.out)},
-          Right::by_row(DType::f32, a.up + p.first * a.plan.rank, a.plan.rank, a.scale),
-          n};
-}
-// scale dBᵀ (rank, columns [first, last)) from the same part of dy.
-Term dup_term(const UpGradArgs& a, const Part& p) {
-  const std::int64_t n = p.end - p.begin;
-  return {{Gather::plain(a.s.data + p.begin * a.s.pitch, n, a.s.cols, a.s.pitch), true},
-          Right::by_row(DType::f32, a.dy + p.begin * a.plan.out + p.first, a.plan.out, a.scale),
-          n};
-}
-
-// While a part of dy (164 KB) is in cache both products use it.
-void stripe(const UpGradArgs& a, std::int64_t index, float* scratch) {
+void stripe(const UpGradArgs& a, std::int64_t index) {
   const UpGradPlan& plan = a.plan;
-  const std::int64_t chunks = plan.chunks(), stripes = plan.stripes();
+  const auto row = [&](std::int64_t i) {
+    return std::min(plan.rows, plan.chunks() * i / plan.stripes() * UpGradPlan::kChunk);
+  };
+  const std::int64_t first_row = row(index), last_row = row(index + 1);
   float* partial = a.partial + index * plan.rank * plan.out;
-  const std::int64_t first_chunk = chunks * index / stripes, last_chunk = chunks * (index + 1) / stripes;
-  for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
-    Part p{chunk * UpGradPlan::kChunk, std::min(plan.rows, (chunk + 1) * UpGradPlan::kChunk), 0, 0};
-    for (p.first = 0; p.first < plan.out; p.first = p.last) {
-      p.last = std::min(plan.out, p.first + kBlockN);
-      const Term ds = ds_term(a, p), dup = dup_term(a, p);
-      gemm_inline({p.end - p.begin,
-                   plan.rank,
-                   {&ds, 1},
-                   {a.ds + p.begin * a.s.pitch, a.s.pitch},
-                   nullptr,
-                   p.first > 0},
-                  scratch);
-      gemm_inline({plan.rank,
-                   p.last - p.first,
-                   {&dup, 1},
-                   {partial + p.first, plan.out},
-                   nullptr,
-                   chunk > first_chunk},
-                  scratch);
+  for (std::int64_t begin = first_row; begin < last_row; begin += UpGradPlan::kRows) {
+    for (std::int64_t first = 0; first < plan.out; first += UpGradPlan::kColumns) {
+      const UpGradPart part{begin, std::min(last_row, begin + UpGradPlan::kRows), first,
+                            std::min(plan.out, first + UpGradPlan::kColumns), begin > first_row};
+      up_backward_part(a, part, partial);
     }
   }
-}
-
-// dup (out, rank) += the sum of the partial transposes, in the order of the stripes.
-void add_partials(ThreadPool& pool, const UpGradArgs& a) {
-  const std::int64_t rank = a.plan.rank, out = a.plan.out, stripes = a.plan.stripes();
-  pool.parallel_for(out, 65536 / (stripes * rank) + 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t o = begin; o < end; ++o) {
-      for (std::int64_t r = 0; r < rank; ++r) {
-        float sum = 0;
-        for (std::int64_t p = 0; p < stripes; ++p) sum += a.partial[(p * rank + r) * out + o];
-        a.dup[o * rank + r] += sum;
-      }
-    }
-  });
 }
 
 }  // namespace
@@ -106,20 +61,24 @@ void lowrank_up_backward(ThreadPool& pool, const UpGradArgs& a) {
   const UpGradPlan& plan = a.plan;
   if (plan.rows == 0) return;
   const std::int64_t stripes = plan.stripes();
-  if (stripes == 1 && plan.chunks() > 1) {
-    const Part all{0, plan.rows, 0, plan.out};
-    const Term ds = ds_term(a, all), dup = dup_term(a, all);
+  if (plan.two_products()) {
+    const Term ds{{Gather::plain(a.dy, plan.rows, plan.out, plan.out)},
+                  Right::by_row(DType::f32, a.up, plan.rank, a.scale),
+                  plan.out};
+    const Term dup{{Gather::plain(a.s.data, plan.rows, a.s.cols, a.s.pitch), true},
+                   Right::by_row(DType::f32, a.dy, plan.out, a.scale),
+                   plan.rows};
     gemm(pool, {plan.rows, plan.rank, {&ds, 1}, {a.ds, a.s.pitch}}, a.scratch);
     gemm(pool, {plan.rank, plan.out, {&dup, 1}, {a.partial, plan.out}}, a.scratch);
   } else {
     const double flops = 4.0 * static_cast<double>(plan.rows * plan.out) * static_cast<double>(plan.rank);
     const std::int64_t groups = std::min(stripes, useful_threads(flops, pool.size()));
     pool.parallel_for(groups, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = stripes * begin / groups; i < stripes * end / groups; ++i)
-        stripe(a, i, a.scratch + begin * gemm_scratch(std::max(plan.rows, plan.rank)));
+      for (std::int64_t i = stripes * begin / groups; i < stripes * end / groups; ++i) stripe(a, i);
     });
   }
-  add_partials(pool, a);
+  pool.parallel_for(plan.out, 65536 / (stripes * plan.rank) + 1,
+                    [&](std::int64_t begin, std::int64_t end) { up_backward_sums(a, begin, end); });
 }
 
 void lowrank_down_grad(ThreadPool& pool, const DownGradArgs& a) {

@@ -38,14 +38,16 @@ struct LowRankLinearArgs {
 // (rank, out). It follows from the sizes alone. A single stripe means that the partials would cost more than
 // a second read of dy.
 struct UpGradPlan {
-  static constexpr std::int64_t kChunk = 128, kMaxStripes = 16,
-                                kMaxPartial = 1 << 20;  // rows, stripes, floats
+  static constexpr std::int64_t kChunk = 32, kMaxStripes = 16,
+                                kMaxPartial = 1 << 20;        // rows, stripes, floats
+  static constexpr std::int64_t kRows = 128, kColumns = 320;  // of dy that stay in cache between its two uses
   std::int64_t rows, out, rank;
   std::int64_t chunks() const { return (rows + kChunk - 1) / kChunk; }
   std::int64_t stripes() const {
     const std::int64_t affordable = kMaxPartial / std::max<std::int64_t>(1, rank * out);
     return std::max<std::int64_t>(1, std::min({chunks(), kMaxStripes, affordable}));
   }
+  bool two_products() const { return stripes() == 1 && chunks() > 1; }
 };
 struct UpGradArgs {
   float* ds;        // (rows, pitch of s) at the term's first column: overwritten
@@ -56,7 +58,7 @@ struct UpGradArgs {
   float scale;
   UpGradPlan plan;
   float* partial;  // stripes x rank x out
-  float* scratch;
+  float* scratch;  // of two products
 };
 struct DownGradArgs {
   float* ddown;  // (rank, in), added to
@@ -70,6 +72,17 @@ void lowrank_linear_forward(ThreadPool& pool, const LowRankLinearArgs& a);
 void lowrank_linear_adjoint(ThreadPool& pool, const LowRankLinearArgs& a);
 void lowrank_up_backward(ThreadPool& pool, const UpGradArgs& a);
 void lowrank_down_grad(ThreadPool& pool, const DownGradArgs& a);
+
+// Rows [begin, end) and columns [first, last) of dy, at most kRows x kColumns.
+struct UpGradPart {
+  std::int64_t begin, end, first, last;
+  bool adds;  // to `partial`, which otherwise is overwritten
+};
+// dS of these rows = or, but for the first columns, += scale dy · B; partial (rank, out) of these columns =
+// or += scale Sᵀ · dy.
+void up_backward_part(const UpGradArgs& a, const UpGradPart& part, float* partial);
+// dup of outputs [begin, end) += the sum of the partial transposes, in the order of the stripes.
+void up_backward_sums(const UpGradArgs& a, std::int64_t begin, std::int64_t end);
 }  // namespace cpu
 
 namespace cuda {

@@ -8,6 +8,8 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/conv/conv_ref.h"
+#include "kernels/lowrank/lowrank.h"
+#include "kernels/lowrank/lowrank_ref.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/matmul_ref.h"
 #include "tests/kernels/products_support.h"
@@ -40,6 +42,23 @@ TEST_P(EveryTarget, LinearMatchesReference) {
     EXPECT_TRUE(matches(y, ref::linear_forward(to_double(x), decoded(w), {}, 330, 45)));
     EXPECT_TRUE(matches(dx, ref::linear_adjoint(zero_x, to_double(dy), decoded(w), 330, 45)));
     EXPECT_TRUE(matches(dw, ref::linear_weight_grad(zero_w, to_double(dy), to_double(x), 330, 45)));
+  }
+}
+
+TEST_P(EveryTarget, LowRankGradientsMatchReference) {
+  const Machine m;
+  for (const std::int64_t rank : {1, 5, 8, 19}) {
+    for (const std::int64_t out : {1, 30, 333}) {
+      SCOPED_TRACE(join("rank ", rank, " out ", out));
+      const Tensor dy = m.random({133, out}, 1), s = m.random({133, rank}, 2), up = m.random({out, rank}, 3);
+      Tensor ds = m.garbage({133, rank}), dup = m.random({out, rank}, 4);
+      std::vector<double> want_ds(static_cast<std::size_t>(ds.numel())), want_dup = to_double(dup);
+      ref::lowrank_up_backward(want_ds, want_dup, to_double(dy),
+                               {to_double(s), rank, 0, to_double(up), rank, 0.5});
+      lowrank_up_backward(m.c, {ds, dup}, dy, {s, 0, up, 0.5F});
+      EXPECT_TRUE(matches(ds, want_ds));
+      EXPECT_TRUE(matches(dup, want_dup));
+    }
   }
 }
 
