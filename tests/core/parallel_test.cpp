@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace rankine {
@@ -50,6 +51,45 @@ TEST(ThreadPool, TheCutDependsOnSizesOnly) {
   const auto first = ranges();
   EXPECT_EQ(first.size(), 3U);
   for (int i = 0; i < 50; ++i) ASSERT_EQ(ranges(), first);
+}
+
+// Every task once; those that run at the same time have slots of their own.
+TEST(ThreadPool, TasksAreTakenOnceInSlotsOfTheirOwn) {
+  for (const int threads : {1, 2, 3, 7}) {
+    ThreadPool pool(threads);
+    for (const std::int64_t n : {0, 1, 2, 3, 7, 8, 100, 70'000}) {
+      std::vector<std::atomic<int>> seen(static_cast<std::size_t>(n));
+      const std::int64_t slots = std::min<std::int64_t>(n, threads);
+      std::vector<std::atomic<int>> busy(static_cast<std::size_t>(slots));
+      std::atomic<int> shared{0}, outside{0};
+      pool.parallel_tasks(n, [&](std::int64_t task, int slot) {
+        if (slot < 0 || slot >= slots) {
+          ++outside;
+          return;
+        }
+        if (busy[slot].exchange(1) != 0) ++shared;
+        ++seen[task];
+        if (n <= 100) std::this_thread::yield();
+        busy[slot] = 0;
+      });
+      EXPECT_EQ(outside, 0) << n << " tasks, " << threads << " threads";
+      EXPECT_EQ(shared, 0) << n << " tasks, " << threads << " threads";
+      for (std::int64_t i = 0; i < n; ++i) ASSERT_EQ(seen[i], 1) << i << " of " << n;
+    }
+  }
+}
+
+TEST(ThreadPool, ATaskThatThrowsStopsNoOther) {
+  ThreadPool pool(3);
+  std::atomic<int> done{0};
+  EXPECT_THROW(pool.parallel_tasks(50,
+                                   [&](std::int64_t task, int) {
+                                     if (task == 7) throw std::runtime_error("seven");
+                                     pool.parallel_tasks(2,
+                                                         [&](std::int64_t, int slot) { done += slot == 0; });
+                                   }),
+               std::runtime_error);
+  EXPECT_EQ(done, 98) << "nested tasks run on the thread that called, in its slot 0";
 }
 
 TEST(ThreadPool, AnExceptionComesBackAndThePoolLives) {
