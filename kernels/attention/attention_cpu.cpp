@@ -175,6 +175,33 @@ HWY_INLINE void for_blocks(const QueryTile& t, const F& f) {
     f(Block{j, std::min(AttentionTiles::kKeys, t.end - j)});
 }
 
+// out (the panel's rows, its queries) = strips · panel: scores, or their gradients before softmax's.
+void make_scores(const Panel& p, const AttentionSize& s, const AttentionRoom& room, const float* strips,
+                 const float* panels, float* out) {
+  const float* panel = panels + p.first * room.width_depth;
+  multiply_packed({TileLayout::lines,
+                   {strips, s.width},
+                   {panel, room.width_depth},
+                   p.rows,
+                   p.cols,
+                   {0, s.width},
+                   {out + p.first, kStripPitch},
+                   Write::overwrite});
+}
+
+// Oᵀ or dQᵀ of the panel = or += strips of D over the block's keys · scores or their gradients.
+void sum_over_keys(const Panel& p, const AttentionSize& s, const AttentionRoom& room, const Block& block,
+                   const float* strips, const float* scores, Write write) {
+  multiply_packed({TileLayout::lines_in_place,
+                   {strips, block.size},
+                   {scores + p.first},
+                   s.width,
+                   p.cols,
+                   {0, p.rows},
+                   {room.turned + p.first, room.pitch},
+                   write});
+}
+
 Left rows_of(const float* x, std::int64_t rows, std::int64_t cols, std::int64_t pitch) {
   return {Gather::plain(x, rows, cols, pitch)};
 }
@@ -203,17 +230,7 @@ void forward_task(const AttentionForward& a, std::int64_t task, float* scratch) 
     for (std::int64_t first = 0; first < rows; first += kTileCols) {
       const Panel p(s, t, first, block);
       float *scores = room.scores + first, *sums = room.turned + first;
-      multiply_packed({TileLayout::lines,
-                       room.k_rows,
-                       width,
-                       room.q_columns + first * room.width_depth,
-                       room.width_depth,
-                       p.rows,
-                       p.cols,
-                       {0, width},
-                       scores,
-                       kStripPitch,
-                       false});
+      make_scores(p, s, room, room.k_rows, room.q_columns, room.scores);
       for (std::int64_t v = 0; v < p.cols; v += kLanes) {
         const Seen& seen = p.seen[v / kLanes];
         float *top = room.top + first + v, *sum = room.sum + first + v;
@@ -225,17 +242,8 @@ void forward_task(const AttentionForward& a, std::int64_t task, float* scratch) 
           store(hn::Mul(factor, load(y)), y);
         }
       }
-      multiply_packed({TileLayout::lines_in_place,
-                       room.v_columns,
-                       block.size,
-                       scores,
-                       0,
-                       width,
-                       p.cols,
-                       {0, p.rows},
-                       sums,
-                       room.pitch,
-                       block.first != t.begin});
+      sum_over_keys(p, s, room, block, room.v_columns, room.scores,
+                    block.first == t.begin ? Write::overwrite : Write::accumulate);
     }
   });
   float* lse = a.lse + lane * s.queries + t.first;
@@ -250,30 +258,9 @@ namespace {
 
 // The scores of a panel and their gradients.
 void score_grads(const AttentionBackward& a, const Panel& p, const AttentionRoom& room) {
-  const std::int64_t width = a.size.width, panel = p.first * room.width_depth;
+  make_scores(p, a.size, room, room.k_rows, room.q_columns, room.scores);
+  make_scores(p, a.size, room, room.v_rows, room.d_o_columns, room.d_scores);
   float *scores = room.scores + p.first, *d_scores = room.d_scores + p.first;
-  multiply_packed({TileLayout::lines,
-                   room.k_rows,
-                   width,
-                   room.q_columns + panel,
-                   room.width_depth,
-                   p.rows,
-                   p.cols,
-                   {0, width},
-                   scores,
-                   kStripPitch,
-                   false});
-  multiply_packed({TileLayout::lines,
-                   room.v_rows,
-                   width,
-                   room.d_o_columns + panel,
-                   room.width_depth,
-                   p.rows,
-                   p.cols,
-                   {0, width},
-                   d_scores,
-                   kStripPitch,
-                   false});
   for (std::int64_t v = 0; v < p.cols; v += kLanes) {
     const Seen& seen = p.seen[v / kLanes];
     const float *lse = room.top + p.first + v, *delta = room.sum + p.first + v;
@@ -313,41 +300,21 @@ void backward_tile(const AttentionBackward& a, std::int64_t lane, const QueryTil
         clear(room.scores + r * kStripPitch + first, p.cols);
         clear(room.d_scores + r * kStripPitch + first, p.cols);
       }
-      multiply_packed({TileLayout::lines_in_place,
-                       room.k_columns,
-                       block.size,
-                       room.d_scores + first,
-                       0,
-                       width,
-                       p.cols,
-                       {0, p.rows},
-                       room.turned + first,
-                       room.pitch,
-                       block.first != t.begin});
+      sum_over_keys(p, s, room, block, room.k_columns, room.d_scores,
+                    block.first == t.begin ? Write::overwrite : Write::accumulate);
     }
-    const std::int64_t depth = room.rows_depth;
-    multiply_packed({TileLayout::rows,
-                     room.scores,
-                     0,
-                     room.d_o_rows,
-                     depth,
-                     block.size,
-                     width,
-                     {begin, rows},
-                     a.dv + from,
-                     kv_pitch,
-                     true});
-    multiply_packed({TileLayout::rows,
-                     room.d_scores,
-                     0,
-                     room.q_rows,
-                     depth,
-                     block.size,
-                     width,
-                     {begin, rows},
-                     a.dk + from,
-                     kv_pitch,
-                     true});
+    const auto add_to_keys = [&](float* grad, const float* scores, const float* panels) HWY_ATTR {
+      multiply_packed({TileLayout::rows,
+                       {scores},
+                       {panels, room.rows_depth},
+                       block.size,
+                       width,
+                       {begin, rows},
+                       {grad + from, kv_pitch},
+                       Write::accumulate});
+    };
+    add_to_keys(a.dv, room.scores, room.d_o_rows);
+    add_to_keys(a.dk, room.d_scores, room.q_rows);
   });
   write_transposed({a.dq + at, q_pitch, width}, rows, room.turned, room.pitch, nullptr);
 }

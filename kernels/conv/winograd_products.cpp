@@ -20,7 +20,7 @@ void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, 
   const float* v = chunk.v + step.block * s.input_block();
   v += a.adjoint ? tiles.begin * kStripPitch + within : tiles.begin * k;
   float* m = scratch + cpu::kWinogradPlanes * WinogradSizes::filter_plane();
-  const bool sum = step.ks.begin > 0;
+  const Write write = step.ks.begin > 0 ? Write::accumulate : Write::overwrite;
   for (int plane = 0; plane < cpu::kWinogradPlanes; ++plane) {
     const float* u = scratch + plane * WinogradSizes::filter_plane();
     const float* vp = v + plane * s.input_plane();
@@ -28,28 +28,22 @@ void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, 
     const auto whole = [](std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; };
     if (a.adjoint) {
       multiply_packed({TileLayout::rows,
-                       vp,
-                       0,
-                       u,
-                       k,
+                       {vp},
+                       {u, k},
                        tiles.size(),
                        whole(cols.size()),
                        {0, k},
-                       mp,
-                       cpu::winograd_columns(a),
-                       sum});
+                       {mp, cpu::winograd_columns(a)},
+                       write});
     } else {
       multiply_packed({TileLayout::rows,
-                       u,
-                       0,
-                       vp,
-                       k,
+                       {u},
+                       {vp, k},
                        cols.size(),
                        whole(tiles.size()),
                        {0, k},
-                       mp,
-                       s.tiles_pitch(),
-                       sum});
+                       {mp, s.tiles_pitch()},
+                       write});
     }
   }
 }

@@ -35,7 +35,7 @@ inline constexpr std::int64_t kBlockN = 320, kMaxBlockN = 1024;
 inline constexpr std::int64_t kBlockDepth = kBlockK + kBlockSlack;
 // Borders of blocks are multiples of this: whole groups of a quantised weight (kernels/common/row_decoder.h).
 inline constexpr std::int64_t kBlockUnit = 32;
-// Floats from row to row where a block of K of A lies in rows (narrow strips, scores that a product reads in
+// Floats from row to row where a block of K of A lies in rows (narrow strips, scores that products read in
 // place, Winograd's tiles and filters): an odd number of cache lines, so that rows do not share cache sets.
 inline constexpr std::int64_t kStripPitch = kBlockDepth + 16;
 
@@ -67,8 +67,6 @@ struct Gather {
 struct Left {
   Gather rows;              // A = the gathered matrix, or
   bool transposed = false;  // A (M, K) = rows (K, M)ᵀ, of a plain matrix
-  bool in_place =
-      false;  // plain rows of pitch kStripPitch, the only term, K <= kBlockDepth: used without a copy
 };
 
 // Right side of a term: B (K, N), times `scale`. In a quantised weight offsets and pitches are whole blocks,

@@ -67,10 +67,9 @@ HWY_INLINE Range strip_of(Range rows, std::int64_t s) {
   return {rows.begin + part.begin, rows.begin + part.end};
 }
 
-// The strip of those rows, copied to `to` unless A can be read where it lies.
+// The strip of those rows, copied to `to`.
 HWY_INLINE Strip make_strip(const Gemm& g, Range ks, Range rows, bool lines, float* to) {
   const cpu::Left* left = g.terms.empty() ? nullptr : &g.terms[0].a;
-  if (left && left->in_place) return {rows, left->rows.data + rows.begin * kStripPitch + ks.begin, false};
   if (left && left->transposed) lines = true;
   for_terms(g, ks, [&](const Term& term, Range local, std::int64_t at) HWY_ATTR {
     if (lines)

@@ -7,6 +7,7 @@
 #define RANKINE_KERNELS_MATMUL_GEMM_PACKED_INL_H_
 #endif
 
+#include "kernels/common/checks.h"
 #include "kernels/matmul/gemm_pack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,20 +19,24 @@ HWY_INLINE Range packed_strip(std::int64_t rows, std::int64_t s) {
   return {s * kTileRows, std::min<std::int64_t>(rows, (s + 1) * kTileRows)};
 }
 
-// C (rows, cols) = or += A (rows, ks) · B (ks, cols). A is packed strips of a_depth lines (pack_strips), or
-// lies in rows kStripPitch apart; B is packed panels of b_depth lines, or lies in rows kStripPitch apart,
-// with room for whole vectors. Only cols elements of a row of C are written.
+// C (rows, cols) = or += A (rows, ks) · B (ks, cols). A is packed strips (pack_strips), or lies in rows
+// kStripPitch apart; B is packed panels, or lies in rows kStripPitch apart, with room for whole vectors. Only
+// cols elements of a row of C are written.
 struct PackedProduct {
+  struct Operand {
+    const float* data;
+    std::int64_t depth = 0;  // lines of a strip or panel, where it is packed
+  };
+  struct Target {
+    float* data;
+    std::int64_t pitch;
+  };
   TileLayout layout;
-  const float* a;
-  std::int64_t a_depth;
-  const float* b;
-  std::int64_t b_depth;
+  Operand a, b;
   std::int64_t rows, cols;
   Range ks;
-  float* c;
-  std::int64_t c_pitch;
-  bool add;
+  Target c;
+  Write write;
 };
 
 HWY_INLINE void multiply_packed(const PackedProduct& p) {
@@ -40,16 +45,16 @@ HWY_INLINE void multiply_packed(const PackedProduct& p) {
   for (std::int64_t column = 0; column < p.cols; column += kTileCols) {
     const std::int64_t columns = std::min<std::int64_t>(p.cols - column, kTileCols);
     const int vecs = columns <= kLanes ? 1 : 2;
-    const float* panel = in_place ? p.b + column + p.ks.begin * kStripPitch
-                                  : p.b + column * p.b_depth + p.ks.begin * vecs * kLanes;
+    const float* panel = p.b.data + (in_place ? column + p.ks.begin * kStripPitch
+                                              : column * p.b.depth + p.ks.begin * vecs * kLanes);
     for (std::int64_t s = 0; s < strips; ++s) {
       const Range rows = in_rows ? cpu::part_of(p.rows, s, strips) : packed_strip(p.rows, s);
-      const float* strip = in_rows ? p.a + rows.begin * kStripPitch + p.ks.begin
-                                   : p.a + (s * p.a_depth + p.ks.begin) * kStripWidth;
+      const float* strip = p.a.data + (in_rows ? rows.begin * kStripPitch + p.ks.begin
+                                               : (s * p.a.depth + p.ks.begin) * kStripWidth);
       float* c[kTileRows];
-      for (std::int64_t i = 0; i < rows.size(); ++i) c[i] = p.c + (rows.begin + i) * p.c_pitch;
-      tile_function(rows.size(), vecs,
-                    p.layout)({strip, panel, p.ks.size(), c, column, columns, nullptr, p.add});
+      for (std::int64_t i = 0; i < rows.size(); ++i) c[i] = p.c.data + (rows.begin + i) * p.c.pitch;
+      const TileFn multiply = tile_function(rows.size(), vecs, p.layout);
+      multiply({strip, panel, p.ks.size(), c, column, columns, nullptr, p.write == Write::accumulate});
     }
   }
 }
