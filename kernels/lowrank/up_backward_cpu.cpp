@@ -38,7 +38,7 @@ void turn_up(Up& up, const UpGradArgs& a, const UpGradPart& p, std::int64_t rank
       }
       turn(turned, kLanes, square);
       for (std::int64_t r = 0; r < std::min<std::int64_t>(kLanes, ranks - at); ++r)
-        store(load(turned + r * kLanes), up.rows[at + r] + n - p.first);
+        store(load(turned + r * kLanes), up.rows[at + r] + (n - p.first));
     }
   }
 }
