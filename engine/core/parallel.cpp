@@ -51,8 +51,8 @@ void stay_awake_until(const Done& done) {
 struct ThreadPool::Impl {
   struct Job {
     std::int64_t n = 0, chunk = 1;
-    bool slot_per_part = true;  // else one per thread
     Call call{};
+    bool part_per_thread = true;  // at most
   };
 
   std::vector<std::thread> workers;
@@ -85,11 +85,10 @@ struct ThreadPool::Impl {
   }
 
   void run_part(int part, int thread) {
-    const std::int64_t begin = std::min(job.n, part * job.chunk);
-    const std::int64_t end = std::min(job.n, begin + job.chunk);
+    const std::int64_t begin = part * job.chunk, end = std::min(job.n, begin + job.chunk);
     inside_body = true;
     try {
-      if (begin < end) job.call.function(job.call.body, begin, end, job.slot_per_part ? part : thread);
+      job.call.function(job.call.body, begin, end, job.part_per_thread ? part : thread);
     } catch (...) {
       const std::lock_guard lock(error_mutex);
       if (!error) error = std::current_exception();
@@ -137,11 +136,13 @@ struct ThreadPool::Impl {
     posted.notify_all();
   }
 
-  // Runs a job of several parts, with the caller as thread 0.
-  void run(const Job& next, std::int64_t parts) {
+  // Runs `call` for n items in parts of `chunk`, with the caller as thread 0.
+  void run(std::int64_t n, std::int64_t chunk, const Call& call) {
+    const std::int64_t parts = (n + chunk - 1) / chunk;
+    const Job next{n, chunk, call, parts <= std::ssize(workers) + 1};
     const std::lock_guard turn(one_at_a_time);
     post(next, parts);
-    if (parts <= std::ssize(workers) + 1)
+    if (next.part_per_thread)
       run_parts_patiently();
     else
       run_parts(0);
@@ -172,14 +173,13 @@ void ThreadPool::run_ranges(std::int64_t n, std::int64_t grain, const Call& call
   grain = std::max<std::int64_t>(1, grain);
   const std::int64_t parts = std::min<std::int64_t>(size_, std::max<std::int64_t>(1, n / grain));
   if (parts == 1 || inside_body) return call.function(call.body, 0, n, 0);
-  impl_->run({n, (n + parts - 1) / parts, true, call}, parts);
+  impl_->run(n, (n + parts - 1) / parts, call);
 }
 
 void ThreadPool::run_tasks(std::int64_t n, const Call& call) {
   if (n <= 0) return;
   if (n == 1 || size_ == 1 || inside_body) return call.function(call.body, 0, n, 0);
-  const std::int64_t chunk = (n + Impl::kMostParts - 1) / Impl::kMostParts;
-  impl_->run({n, chunk, n <= size_, call}, (n + chunk - 1) / chunk);
+  impl_->run(n, (n + Impl::kMostParts - 1) / Impl::kMostParts, call);
 }
 
 }  // namespace rankine

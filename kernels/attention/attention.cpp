@@ -96,7 +96,7 @@ void attention_forward(const Context& c, Tensor& o, Tensor& lse, const Tensor& q
   check_as(c, name, "o", o, q);
   check_float(name, "lse", lse, {size.samples, size.heads, size.queries});
   read_ranges(c, name, size, spec);
-  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), true, spec.visible.defined());
+  AttentionTiles tiles = AttentionTiles::of_forward(size, c.pool().size(), spec.visible.defined());
   const bool few = AttentionFew::takes(size), on_cpu = !c.device().is_cuda();
   const bool narrow = on_cpu && !few && cpu::narrow_heads(size);
   Tensor scratch, list;
@@ -161,7 +161,7 @@ void attention_backward(const Context& c, AttentionGrads grads, const Tensor& d_
   check_as(c, name, "dk", grads.dk, k);
   check_as(c, name, "dv", grads.dv, k);
   read_ranges(c, name, size, spec);
-  AttentionTiles tiles = AttentionTiles::of(size, c.pool().size(), false, spec.visible.defined());
+  AttentionTiles tiles = AttentionTiles::of_backward(size, c.pool().size());
   const bool on_cpu = !c.device().is_cuda();
   const RowScratch rows = on_cpu ? RowScratch{} : row_scratch(c, size, spec);
   const bool narrow = on_cpu && cpu::narrow_heads(size);

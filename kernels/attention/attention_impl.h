@@ -97,17 +97,25 @@ struct AttentionTiles {
     return std::partition_point(list, list + count, [&](const QueryTile& t) { return t.sample < sample; }) -
            list;
   }
-  // By the sizes alone, as the plan knows nothing else; where tiles are cut by ranges, there may be one per
-  // row.
-  static AttentionTiles of(const AttentionSize& s, std::int64_t threads, bool split_queries, bool by_ranges) {
+  // By the sizes alone, as the plan knows nothing else; where ranges cut tiles, there may be one per row.
+  static AttentionTiles of_forward(const AttentionSize& s, std::int64_t threads, bool by_ranges) {
+    const auto tasks = [&](std::int64_t rows) { return s.samples * s.heads * tiles_of(s.queries, rows); };
     std::int64_t rows = std::min(s.queries, kQueries);
-    const auto tiles = [&] { return rows == 0 ? 0 : (s.queries + rows - 1) / rows; };
-    while (split_queries && !by_ranges && rows > kFewestQueries &&
-           s.samples * s.heads * tiles() < 4 * threads)
+    while (!by_ranges && rows > kFewestQueries && tasks(rows) < 4 * threads)
       rows = (rows / 2 + kFewestQueries - 1) / kFewestQueries * kFewestQueries;
-    const std::int64_t tasks =
-        s.samples * (split_queries ? s.heads * (by_ranges ? s.queries : tiles()) : s.kv_heads);
-    return {rows, std::min(s.keys, kKeys), std::min(tasks, threads), tiles(), nullptr, s.samples * tiles()};
+    return cut(s, rows, std::min(threads, tasks(by_ranges ? 1 : rows)));
+  }
+  static AttentionTiles of_backward(const AttentionSize& s, std::int64_t threads) {
+    return cut(s, std::min(s.queries, kQueries), std::min(threads, s.samples * s.kv_heads));
+  }
+
+ private:
+  static std::int64_t tiles_of(std::int64_t queries, std::int64_t rows) {
+    return queries == 0 ? 0 : (queries + rows - 1) / rows;
+  }
+  static AttentionTiles cut(const AttentionSize& s, std::int64_t rows, std::int64_t parts) {
+    const std::int64_t per_sample = tiles_of(s.queries, rows);
+    return {rows, std::min(s.keys, kKeys), parts, per_sample, nullptr, s.samples * per_sample};
   }
 };
 
@@ -169,14 +177,14 @@ namespace cpu {
 // Scratch of a task: a tile of queries with their head of width D, and a block of keys. Operands are packed
 // for products (gemm_packed-inl.h) by rows or by columns of what they are named after.
 struct AttentionRoom {
-  float *q_columns, *d_o_columns;               // panels of queries: scale qᵀ, dOᵀ
-  float *q_rows, *d_o_rows;                     // panels of D
-  float *k_rows, *v_rows;                       // strips of keys
-  float *k_columns, *v_columns;                 // strips of D: kᵀ, vᵀ
-  float *scores, *d_scores;                     // a row of queries per key, kStripPitch apart
-  float* turned;                                // Oᵀ or dQᵀ, lines of `pitch`
-  float *top, *sum;                             // per query: running maximum and sum; backward: lse and delta
-  std::int64_t pitch, width_depth, rows_depth;  // lines of panels: D or queries, and the gap
+  float *q_columns = nullptr, *d_o_columns = nullptr;  // panels of queries: scale qᵀ, dOᵀ
+  float *q_rows = nullptr, *d_o_rows = nullptr;        // panels of D
+  float *k_rows = nullptr, *v_rows = nullptr;          // strips of keys
+  float *k_columns = nullptr, *v_columns = nullptr;    // strips of D: kᵀ, vᵀ
+  float *scores = nullptr, *d_scores = nullptr;        // a row of queries per key, kStripPitch apart
+  float* turned = nullptr;                             // Oᵀ or dQᵀ, lines of `pitch`
+  float *top = nullptr, *sum = nullptr;  // per query: running maximum and sum; backward: lse and delta
+  std::int64_t pitch = 0, width_depth = 0, rows_depth = 0;  // lines of panels: D or queries, and the gap
 
   static AttentionRoom of_forward(const AttentionTiles& tiles, std::int64_t width, float* scratch);
   static AttentionRoom of_backward(const AttentionTiles& tiles, std::int64_t width, float* scratch);

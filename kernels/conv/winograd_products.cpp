@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "kernels/conv/winograd_impl.h"
 #include "kernels/matmul/gemm_block.h"
 
@@ -13,6 +15,12 @@ namespace rankine::HWY_NAMESPACE {
 
 using cpu::WinogradSizes;
 
+// Transformed tiles or filters of a plane, and how many.
+struct Side {
+  const float* data;
+  std::int64_t count;
+};
+
 void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, const cpu::WinogradStep& step,
                    cpu::Span64 tiles, cpu::Span64 cols, float* scratch) {
   const WinogradSizes& s = a.sizes;
@@ -22,29 +30,17 @@ void multiply_simd(const cpu::WinogradArgs& a, const cpu::WinogradChunk& chunk, 
   float* m = scratch + cpu::kWinogradPlanes * WinogradSizes::filter_plane();
   const Write write = step.ks.begin > 0 ? Write::accumulate : Write::overwrite;
   for (int plane = 0; plane < cpu::kWinogradPlanes; ++plane) {
-    const float* u = scratch + plane * WinogradSizes::filter_plane();
-    const float* vp = v + plane * s.input_plane();
-    float* mp = m + plane * s.product_plane();
-    const auto whole = [](std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; };
-    if (a.adjoint) {
-      multiply_packed({TileLayout::rows,
-                       {vp},
-                       {u, k},
-                       tiles.size(),
-                       whole(cols.size()),
-                       {0, k},
-                       {mp, cpu::winograd_columns(a)},
-                       write});
-    } else {
-      multiply_packed({TileLayout::rows,
-                       {u},
-                       {vp, k},
-                       cols.size(),
-                       whole(tiles.size()),
-                       {0, k},
-                       {mp, s.tiles_pitch()},
-                       write});
-    }
+    Side left{v + plane * s.input_plane(), tiles.size()};
+    Side right{scratch + plane * WinogradSizes::filter_plane(), cols.size()};
+    if (!a.adjoint) std::swap(left, right);
+    multiply_packed({TileLayout::rows,
+                     {left.data},
+                     {right.data, k},
+                     left.count,
+                     (right.count + kLanes - 1) / kLanes * kLanes,
+                     {0, k},
+                     {m + plane * s.product_plane(), a.adjoint ? cpu::winograd_columns(a) : s.tiles_pitch()},
+                     write});
   }
 }
 

@@ -396,7 +396,7 @@ void lowrank_up_backward(const Context& c, UpGrad out, const Tensor& dy, const L
       c.pool(),
       {out.ds.data<float>() + term.first, out.dup.data<float>(), dy.data<float>(), term.factor.data<float>(),
        columns_of(term, Factor::up), term.scale, plan, scratch.partial.data<float>(),
-       plan.two_products() ? scratch.products.data<float>() : nullptr});
+       scratch.products.defined() ? scratch.products.data<float>() : nullptr});
 }
 
 void lowrank_down_grad(const Context& c, Tensor& ddown, const Tensor& ds, const Tensor& x,

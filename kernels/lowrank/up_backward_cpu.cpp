@@ -180,10 +180,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rankine::cpu {
 
+namespace {
 namespace dispatch {
 HWY_EXPORT(up_backward_part);
 HWY_EXPORT(add_partials);
 }  // namespace dispatch
+}  // namespace
 
 void up_backward_part(const UpGradArgs& a, const UpGradPart& p, float* partial) {
   HWY_DYNAMIC_DISPATCH(dispatch::up_backward_part)(a, p, partial);

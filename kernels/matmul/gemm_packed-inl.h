@@ -69,7 +69,7 @@ HWY_INLINE void pack_strips(float* to, const cpu::Left& a, std::int64_t rows, st
   }
 }
 
-// B (k, cols) as panels of `depth` >= k lines.
+// B (k, cols) of fp32, not gathered, as panels of `depth` >= k lines.
 HWY_INLINE void pack_panels(float* to, const Right& b, std::int64_t k, std::int64_t cols,
                             std::int64_t depth) {
   for (Range ks{0, 0}; ks.begin < k; ks.begin = ks.end) {

@@ -25,7 +25,7 @@ using cpu::kStripPitch;
 // of kStripWidth rows, one line per k.
 inline constexpr std::int64_t kStripWidth = (kTileRows + kLanes - 1) / kLanes * kLanes;
 
-// Strips of so many rows, of as equal heights as rows allow.
+// How many strips so many rows are.
 constexpr std::int64_t strips_of(std::int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
 
 // Lines of a panel asked for before they are needed: a panel and a strip together do not fit the first-level
