@@ -209,7 +209,7 @@ fs::path write_run_report(const fs::path& run_dir) {
     data.tables.push_back(std::move(answers));
   if (!facts.operations.empty()) data.tables.push_back(operations_table(facts.operations));
   data.footer = "Rankine " + facts.version;
-  const fs::path file = run_dir / "report.html";
+  fs::path file = run_dir / "report.html";
   write_file_atomically(file, render_report(data));
   return file;
 }

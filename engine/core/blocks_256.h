@@ -119,7 +119,8 @@ struct Q6K {
       const Place p = place(i);
       const std::uint8_t byte = ql[64 * p.half + 32 * (p.shift % 2) + p.lane];
       const int q = (p.shift < 2 ? byte & 15 : byte >> 4) | two_bits(qh, i) << 4;
-      y[i] = scale * static_cast<float>(scales[i / 16]) * static_cast<float>(q - 32);
+      const int group = i / 16;
+      y[i] = scale * static_cast<float>(scales[group]) * static_cast<float>(q - 32);
     }
   }
 };

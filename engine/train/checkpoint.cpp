@@ -59,7 +59,7 @@ json read_commit(const fs::path& path) {
                      " bytes");
   const MappedFile file(path);
   const std::string text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  const json commit = json::parse(text, nullptr, false);
+  json commit = json::parse(text, nullptr, false);
   require<DataError>(commit.is_object() && text == render(commit), path.string(),
                      ": damaged: it is not the text that its checksum belongs to");
   require<DataError>(commit.value("format", 0) == kFormat, path.string(), ": format ",

@@ -38,7 +38,7 @@ fs::path resolve_inside(const fs::path& root, std::string_view relative) {
   std::error_code error;
   const fs::path folder = fs::canonical(root, error);
   require<DataError>(!error, root.string(), ": cannot open the folder: ", error.message());
-  const fs::path path = fs::canonical(folder / name, error);
+  fs::path path = fs::canonical(folder / name, error);
   check(!error, error ? error.message() : std::string());
   check(is_inside(folder, path), "a symbolic link leads out of the folder");
   const bool regular = fs::is_regular_file(path, error);

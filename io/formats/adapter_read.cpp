@@ -13,7 +13,6 @@ namespace {
 using adapter_detail::ConfiguredAlpha;
 using adapter_detail::Key;
 using adapter_detail::Part;
-using adapter_detail::Root;
 
 // A tensor of the file and what its name says.
 struct Named {

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "engine/core/block_formats.h"
 #include "engine/core/error.h"
@@ -69,8 +71,7 @@ void check(const TensorSource& source, const std::string& name, FileDType dtype,
 template <std::size_t N>
 bool equal_bits(const TensorSource& source, const std::string& name, const std::array<float, N>& want) {
   const TensorBytes loaded = source.load(name);
-  return loaded.bytes.size() == sizeof(want) &&
-         std::memcmp(loaded.bytes.data(), want.data(), sizeof(want)) == 0;
+  return std::ranges::equal(loaded.bytes, std::as_bytes(std::span(want)));
 }
 
 class Nf4Matrix final : public QuantizedMatrix {

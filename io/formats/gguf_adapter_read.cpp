@@ -35,7 +35,7 @@ void check_kind(const GgufFile& file, const GgufAdapterNames& names) {
 }
 
 // Scale and row order of what was read.
-std::vector<AdapterWeights> finished(std::map<std::string, AdapterWeights> modules,
+std::vector<AdapterWeights> finished(std::map<std::string, AdapterWeights>&& modules,
                                      const GgufAdapterNames& names, float alpha, const std::string& where) {
   std::vector<AdapterWeights> all;
   for (auto& [name, m] : modules) {

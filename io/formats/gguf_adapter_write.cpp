@@ -58,6 +58,7 @@ void write_gguf_adapter(const std::filesystem::path& path, const std::vector<Ada
   }
   check_adapter(as_written, dtype, where);  // the folded numbers too must fit
   std::vector<TensorOutput> tensors;
+  tensors.reserve(stored.size());
   for (const TensorToWrite& t : stored) tensors.push_back(borrowed(t.name, t.dtype, t.shape, t.bytes));
   const std::vector<GgufEntry> entries{{"general.architecture", names.architecture},
                                        {"general.type", std::string("adapter")},

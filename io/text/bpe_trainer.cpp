@@ -47,6 +47,7 @@ std::string train_clip_merges(std::span<const std::string> texts, int merges) {
   std::vector<CountedWord> words = count_words(texts);
   PairCounts pairs(words);
   std::vector<std::string> symbols;
+  symbols.reserve(static_cast<std::size_t>(kFirstMerge + merges));
   for (std::int32_t id = 0; id < kFirstMerge; ++id) symbols.push_back(written(id));
   std::unordered_set<std::string> taken(symbols.begin(), symbols.end());
   std::string text = "#version: 0.2\n";

@@ -174,7 +174,7 @@ std::string ClipTokenizer::merges_text() const {
   std::string text = "#version: 0.2\n";
   for (const Merge& merge : merges_) {
     const std::string &left = written[merge.left], &right = written[merge.right];
-    text += left + " " + right + "\n";
+    text += join(left, ' ', right, '\n');
     written.push_back(left + right);
   }
   return text;

@@ -32,9 +32,9 @@ std::uint8_t combining_class(char32_t c) {
 void decompose(char32_t c, std::u32string& out) {
   if (c >= kHangulS && c < kHangulS + kCountS) {
     const char32_t s = c - kHangulS;
-    out += kHangulL + s / (kCountV * kCountT);
-    out += kHangulV + s % (kCountV * kCountT) / kCountT;
-    if (s % kCountT != 0) out += kHangulT + s % kCountT;
+    out.push_back(kHangulL + s / (kCountV * kCountT));
+    out.push_back(kHangulV + s % (kCountV * kCountT) / kCountT);
+    if (s % kCountT != 0) out.push_back(kHangulT + s % kCountT);
     return;
   }
   std::u32string tail;  // second parts, last first: only a first part decomposes further

@@ -18,7 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace rankine::HWY_NAMESPACE {
 namespace {
 
-using cpu::kDecodeGroup;
+using cpu::kDecodeGroup;  // NOLINT(misc-unused-using-decls): used in templates
 using cpu::RowDecoder;
 
 template <class T>

@@ -106,8 +106,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = 32;
       return cudaSuccess;
     case cudaDevAttrClockRate:
-      *value = 1000000;
-      return cudaSuccess;  // kHz
     case cudaDevAttrMemoryClockRate:
       *value = 1000000;
       return cudaSuccess;  // kHz

@@ -16,8 +16,8 @@ struct Grid {
 };
 
 double largest_part(std::int64_t n, std::int64_t parts, std::int64_t unit) {
-  const std::int64_t units = (n + unit - 1) / unit;
-  return static_cast<double>((units + parts - 1) / parts * unit);
+  const std::int64_t units = (n + unit - 1) / unit, largest = (units + parts - 1) / parts;
+  return static_cast<double>(largest * unit);
 }
 
 // A row part copies all of its columns of B, a column part all of its rows of A. Per FLOP of the inner loop,

@@ -15,6 +15,8 @@
 #define RANKINE_EMULATOR_NOT_TAIL
 #endif
 
+// The words of CUDA.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 #define __global__
 #define __device__
 #define __host__
@@ -28,6 +30,7 @@
 // program's section table and fills them anew for each block. Blocks run one at a time: one copy is enough.
 #define __shared__ \
   __attribute__((section("rankine.shared." RANKINE_EMULATOR_STRING(__COUNTER__)), used)) static
+// NOLINTEND(bugprone-reserved-identifier)
 
 #if !defined(__clang__) || !defined(__has_feature)
 #define RANKINE_EMULATOR_TRACED 0
