@@ -167,7 +167,8 @@ int run_sample(const SampleCommand& command, Console& console) {
   std::vector<std::string> prompts;
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < sampling.pictures.size(); ++i) {
-    const PictureRequest& request = sampling.pictures[i];
+    PictureRequest& request = sampling.pictures[i];
+    request.warn = [&](const std::string& message) { console.warn(message); };
     console.progress(fmt::format("picture {}/{}: {}", i + 1, sampling.pictures.size(), request.prompt));
     images.push_back(generate_picture(c, *model.sd, schedule, request));
     prompts.push_back(request.prompt);

@@ -8,17 +8,21 @@
 
 namespace rankine {
 
-void refill([[maybe_unused]] const Context& c, const std::vector<Tensor*>& to,
-            const std::vector<Tensor*>& from) {
-  for (std::size_t i = 0; i < to.size(); ++i) {
-    if (!from[i]->defined() || c.planning()) continue;
-    if constexpr (build::cuda)
-      cuda::copy_bytes(c.cuda_stream(), to[i]->raw(), from[i]->raw(), from[i]->bytes());
+void copy_in_place([[maybe_unused]] const Context& c, const std::vector<Tensor*>& tensors) {
+  for (Tensor* t : tensors) {
+    if (!t->defined()) continue;
+    Tensor mine(c.memory(), t->shape(), t->dtype(), Account::data, t->storage()->name());
+    if constexpr (build::cuda) {
+      if (!c.planning()) cuda::copy_bytes(c.cuda_stream(), mine.raw(), std::as_const(*t).raw(), t->bytes());
+    }
+    *t = std::move(mine);
   }
 }
 
-void set_live_step(const Context& c, Tensor& live) {
+Tensor make_live_step(const Context& c) {
+  Tensor live(c.memory(), {2}, DType::i32, Account::data, "step and first sample");
   set_ints(live, std::array{static_cast<std::int32_t>(c.step), static_cast<std::int32_t>(c.first_sample)});
+  return live;
 }
 
 namespace {
@@ -48,8 +52,14 @@ class TrafficAside {
 
 void StepGraph::run(const Context& c, const std::function<void()>& work) {
   if (!c.device().is_cuda()) return work();
-  const OtherWork other(c.runtime());
   Memory::Frame frame(c.memory());
+  run(c, frame, work);
+  frame.close();
+}
+
+void StepGraph::run(const Context& c, [[maybe_unused]] Memory::Frame& frame,
+                    const std::function<void()>& work) {
+  const OtherWork other(c.runtime());
   if constexpr (build::cuda) {
     if (!c.planning() && seen_ && c.runtime().phases().detail() != Phases::Detail::inside) {
       if (!graph_ || base_ != frame.base()) {
@@ -66,12 +76,11 @@ void StepGraph::run(const Context& c, const std::function<void()>& work) {
       c.phase("");
       c.runtime().traffic().add(traffic_);
       ++launched_;
-      return frame.close();
+      return;
     }
   }
   work();
   seen_ = true;
-  frame.close();
 }
 
 }  // namespace rankine

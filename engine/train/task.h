@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -43,6 +44,10 @@ class Task {
   // caller.
   virtual StepStats train_step(Context& c, std::int64_t step, Tensor& loss) = 0;
 
+  // Asked when the loss stayed not finite, the last time in optimizer step `step`: what on the task's side
+  // made it so, for the user; empty when that is not known. The device may be waited for.
+  virtual std::string why_not_finite(Context& c, std::int64_t step) { return ""; }
+
   // Loss on held-out data with fixed noise (c.step is 0 here and in preview); nothing when there is none.
   // Like preview it may throw Interrupted when stop() is set, having changed nothing that trains.
   virtual std::optional<double> validate(Context& c) = 0;
@@ -64,14 +69,22 @@ class Task {
   // What stop() is from now on; the flag must outlive its use.
   void obey(StopFlag stop) { stop_ = stop; }
 
+  // Where warn() goes from now on.
+  void warn_through(std::function<void(const std::string&)> warn) { warn_ = std::move(warn); }
+
   // Identity of model, data and settings that a checkpoint must match to be resumed; one line per fact.
   virtual std::string fingerprint() const = 0;
 
  protected:
   const StopFlag& stop() const { return stop_; }
+  // Tells the user of something that does not end the run.
+  void warn(const std::string& message) const {
+    if (warn_) warn_(message);
+  }
 
  private:
   StopFlag stop_;
+  std::function<void(const std::string&)> warn_;
   StepMemory step_memory_;
 };
 

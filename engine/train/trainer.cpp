@@ -67,6 +67,7 @@ TrainResult Trainer::run(const std::atomic<bool>& stop) {
 void Trainer::begin(const std::atomic<bool>& stop) {
   start_ = Clock::now();
   task_.obey(StopFlag(stop));
+  task_.warn_through(warn());
   make_folder(options_.run_dir);
   remove_leftovers(options_.run_dir, {".tmp-result-", ".old-" + options_.result_name + "-"}, warn());
   store_.remove_leftovers(warn());
@@ -98,12 +99,14 @@ void Trainer::train_one() {
   require_progress(report);
 }
 
-void Trainer::require_progress(const UpdateReport& report) const {
+void Trainer::require_progress(const UpdateReport& report) {
+  if (state_.counters().bad_streak < kMaxBadStreak) return;
   const std::string last = result_.checkpoint.empty() ? "none was written yet" : result_.checkpoint.string();
-  require<Diverged>(state_.counters().bad_streak < kMaxBadStreak, "diverged at step ", step(),
-                    ": the loss or its gradient was ", "not finite for ", kMaxBadStreak,
-                    " steps in a row (loss ", report.loss, ", gradient norm ", report.grad_norm,
-                    "); a lower learning_rate may help; last good checkpoint: ", last);
+  const std::string why = task_.why_not_finite(c_, step() - 1);
+  throw Diverged(join("diverged at step ", step(), ": the loss or its gradient was not finite for ",
+                      kMaxBadStreak, " steps in a row (loss ", report.loss, ", gradient norm ",
+                      report.grad_norm, "); ", why.empty() ? "a lower learning_rate may help" : why,
+                      "; last good checkpoint: ", last));
 }
 
 // The save comes last: when it is committed, nothing of this step is left to repeat.

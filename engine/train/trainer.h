@@ -63,7 +63,7 @@ class Trainer {
   void write_result(const std::filesystem::path& path);
   TrainResult finish(Outcome outcome);
   bool due(std::int64_t interval) const;
-  void require_progress(const UpdateReport& report) const;
+  void require_progress(const UpdateReport& report);
   StepRecord record_of(const UpdateReport& report, double seconds) const;
   std::string fingerprint();
   CheckpointStore::Warn warn();

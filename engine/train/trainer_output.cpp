@@ -102,6 +102,7 @@ fs::path Trainer::publish_result() {
 
 TrainResult Trainer::finish(Outcome outcome) {
   task_.obey({});
+  task_.warn_through({});
   if (outcome == Outcome::finished) result_.result = publish_result();
   result_.outcome = outcome;
   result_.steps = step();

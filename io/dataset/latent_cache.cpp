@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "engine/core/error.h"
+#include "engine/core/finite.h"
 #include "io/files/atomic_write.h"
 #include "io/files/sha256.h"
 
@@ -74,6 +75,8 @@ std::string prefix_of(const std::string& key) {
   return bytes + bytes_of_hex(key);
 }
 
+bool is_finite(const CachedLatent& latent) { return all_finite(latent.mean) && all_finite(latent.logvar); }
+
 std::optional<std::string> read_all(const fs::path& path) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return std::nullopt;
@@ -122,6 +125,7 @@ std::optional<CachedLatent> LatentCache::get(const std::string& key) const {
       fields.original_w, fields.original_h, fields.crop_x, fields.crop_y,         (fields.flags & 1U) != 0};
   std::memcpy(latent.mean.data(), body.data() + kHeaderBytes, n * sizeof(float));
   std::memcpy(latent.logvar.data(), body.data() + kHeaderBytes + n * sizeof(float), n * sizeof(float));
+  if (!is_finite(latent)) return std::nullopt;
   return latent;
 }
 
@@ -132,6 +136,7 @@ void LatentCache::put(const std::string& key, const CachedLatent& latent) {
   require<std::invalid_argument>(count > 0 && latent.mean.size() == n && latent.logvar.size() == n,
                                  "latent cache: ", latent.h, " x ", latent.w, " x ", latent.c, " with ",
                                  latent.mean.size(), " means and ", latent.logvar.size(), " log-variances");
+  require<std::invalid_argument>(is_finite(latent), "latent cache: a number of the latent is not finite");
   const Fields fields{latent.h,          latent.w,      latent.c,      latent.original_w,
                       latent.original_h, latent.crop_x, latent.crop_y, latent.flipped ? 1U : 0U};
   std::string bytes = prefix_of(key);

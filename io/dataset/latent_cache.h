@@ -7,8 +7,9 @@
 // File <directory>/<first 2 hex digits>/<key>.latent, little-endian:
 //   8 bytes "RKLATENT", u32 version, 32 bytes key, i32 h, w, c, original_w, original_h, crop_x, crop_y, u32
 //   flags (bit 0: flipped), h*w*c floats mean, as many floats logvar, 32 bytes SHA-256 of all before.
-// Files are written atomically. A damaged, truncated or foreign file counts as absent and is replaced by the
-// next put, so a process may be killed at any moment and several may share a directory.
+// Files are written atomically. A damaged, truncated or foreign file, or one with a number that is not
+// finite, counts as absent and is replaced by the next put, so a process may be killed at any moment and
+// several may share a directory.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +51,7 @@ class LatentCache {
   std::optional<CachedLatent> get(const std::string& key) const;
 
   // Writes or replaces the entry; folders are made as needed. Throws std::invalid_argument on a malformed key
-  // or a value whose sizes disagree, IoError when the disk refuses.
+  // or a value whose sizes disagree or that is not finite, IoError when the disk refuses.
   void put(const std::string& key, const CachedLatent& latent);
 
   std::filesystem::path path_of(const std::string& key) const;

@@ -29,11 +29,11 @@ std::vector<LoraSet*> Conv2d::active_sets(const Context& c) {
 }
 
 Tensor Conv2d::forward(const Context& c, const Tensor& x) {
-  Tensor y = c.empty(conv2d_out_shape(x.shape(), out_, window_), path_);
+  Tensor y = c.empty(conv2d_out_shape(x.shape(), out_, window_), path_, x.dtype());
   conv2d_forward(c, y, x, weight_.value(), bias_.value(), window_);
   std::vector<Tensor> middles;
   for (LoraSet* set : active_sets(c)) {
-    Tensor s = c.empty(y.shape().with_dim(-1, set->total_rank()), "lora middle");
+    Tensor s = c.empty(y.shape().with_dim(-1, set->total_rank()), "lora middle", x.dtype());
     conv2d_forward(c, s, x, set->down().working, {}, window_);
     lowrank_drop_middle(c, s, set->middle_dropout(c));
     std::vector<LowRankTerm> terms;
@@ -72,7 +72,7 @@ std::optional<Tensor> Conv2d::run_backward(const Context& c, const Tensor& dy, b
     in_shape = Shape(std::span<const std::int64_t>(saved.dims));
   }
   if (!want_input) return std::nullopt;
-  Tensor dx = c.empty(in_shape, "dx");
+  Tensor dx = c.empty(in_shape, "dx", dy.dtype());
   conv2d_adjoint(c, dx, dy, weight_.value(), window_, Write::overwrite);
   const std::vector<LoraSet*> sets = active_sets(c);
   for (std::size_t k = 0; k < sets.size(); ++k) {

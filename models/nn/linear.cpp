@@ -96,7 +96,7 @@ std::vector<Tensor> SharedLinear::middles(const Context& c, const LinearInput& i
       s = in.middle;
       taken = true;
     } else {
-      s = c.empty(in.x.shape().with_dim(-1, set->total_rank()), "lora middle");
+      s = c.empty(in.x.shape().with_dim(-1, set->total_rank()), "lora middle", in.x.dtype());
       lowrank_middle(c, s, in.x, set->down().working, set->input_dropout(c));
     }
     lowrank_drop_middle(c, s, set->middle_dropout(c));
@@ -121,7 +121,7 @@ std::vector<Tensor> SharedLinear::forward(const Context& c, const LinearInput& i
       if (sets[k]->pissa()) sets[k]->append_initial_terms(terms, initial_middles[k], i);
     }
     const Dora dora = dora_of(sets, i);
-    Tensor y = c.empty(x.shape().with_dim(-1, outputs_[i].features), outputs_[i].path);
+    Tensor y = c.empty(x.shape().with_dim(-1, outputs_[i].features), outputs_[i].path, x.dtype());
     lowrank_linear_forward(c, y, x, weights_[i].value(), dora.member ? Tensor() : biases_[i].value(), terms);
     if (dora.member) scale_rows(c, y, i, dora, saved);
     ys.push_back(y);
@@ -168,7 +168,7 @@ void SharedLinear::input_gradient(const Context& c, const std::vector<Tensor>& d
 }
 
 Tensor SharedLinear::backward(const Context& c, const std::vector<Tensor>& dys) {
-  Tensor dx = c.empty(dys[0].shape().with_dim(-1, in_), "dx");
+  Tensor dx = c.empty(dys[0].shape().with_dim(-1, in_), "dx", dys[0].dtype());
   run_backward(c, dys, &dx, Write::overwrite);
   return dx;
 }

@@ -94,7 +94,8 @@ DType WeightLoader::dtype_for(const Weight& w, const WeightOrigin& origin, FileD
     const bool as_it_lies = w.layout() != FileLayout::conv && !origin.transposed;
     return as_it_lies && w.shape().cols() % block_of(in_file).elements == 0 ? in_file : DType::f32;
   }
-  const DType plain = c_.activations() == DType::f32 ? in_file : c_.activations();
+  const DType flowing = options_.activations.value_or(c_.activations());
+  const DType plain = flowing == DType::f32 ? in_file : flowing;
   if (!options_.quantise || w.shape().rank() != 2) return plain;
   const DType wanted = options_.quantise(w).value_or(plain);
   return w.shape().cols() % block_of(wanted).elements == 0 ? wanted : plain;

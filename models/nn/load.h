@@ -26,6 +26,8 @@ struct LoadOptions {
   std::shared_ptr<const TensorSource> mapped = nullptr;
   // The block type that a float matrix is rounded to while loading; nothing: as in the file.
   std::function<std::optional<DType>(const Weight&)> quantise = nullptr;
+  // What flows through this model on CUDA; nothing: the context's type of activations.
+  std::optional<DType> activations = std::nullopt;
   // Takes weights off the device one by one, as they are loaded.
   PagedWeightStream* stream = nullptr;
 };

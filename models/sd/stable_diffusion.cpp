@@ -194,7 +194,9 @@ void StableDiffusion::load(const Context& c, PagedWeightStream* stream) {
   LoadOptions streamed;
   streamed.stream = stream;
   load_weights(c, unet, *checkpoint_.unet.source, checkpoint_.unet.naming, streamed);
-  load_weights(c, vae, *checkpoint_.vae.source, checkpoint_.vae.naming);
+  LoadOptions typed;
+  typed.activations = vae_type(c);
+  load_weights(c, vae, *checkpoint_.vae.source, checkpoint_.vae.naming, typed);
 }
 
 namespace {
@@ -309,8 +311,32 @@ void StableDiffusion::save(const std::filesystem::path& path, const SdSaveOption
   write_safetensors(path, std::move(tensors), table);
 }
 
+DType StableDiffusion::vae_type(const Context& c) const {
+  const bool overflows = family() == SdFamily::sdxl && c.activations() == DType::f16;
+  return overflows ? DType::bf16 : c.activations();
+}
+
+Tensor StableDiffusion::encode(const Context& c, const Tensor& pictures) {
+  Tensor x = pictures;
+  if (x.dtype() != vae_type(c)) {
+    x = c.empty(pictures.shape(), "pictures", vae_type(c));
+    copy(c, x, pictures);
+  }
+  return vae.encoder.forward(c.without_tape(), x);
+}
+
+std::string StableDiffusion::vae_failure(const Context& c) const {
+  const std::string which =
+      checkpoint_.vae.source ? "the VAE in " + checkpoint_.vae.source->describe() : "the new model's VAE";
+  const bool small_range = vae_type(c) == DType::f16;
+  return join(which, " makes numbers that are not finite, computing in ", name_of(vae_type(c)), "; ",
+              small_range ? "its numbers may be too large for that type: set compute_dtype: bf16, or name "
+                          : "its file may be damaged: name ",
+              "another VAE with the key vae");
+}
+
 Tensor StableDiffusion::decode(const Context& c, const Tensor& latents) {
-  Tensor z = c.empty(latents.shape(), "latents");
+  Tensor z = c.empty(latents.shape(), "latents", vae_type(c));
   copy(c, z, latents);
   scale(c, z, z, 1.0F / checkpoint_.latent_scale);
   return vae.decoder.forward(c.without_tape(), z);

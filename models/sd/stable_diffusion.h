@@ -84,8 +84,15 @@ class StableDiffusion {
   // vocabulary in its metadata. The live weights stay as they are. Throws Error for other layouts.
   void save(const std::filesystem::path& path, const SdSaveOptions& options);
 
-  // Pictures (N, H, W, 3) in [-1, 1] from latents (N, h, w, 4) in the U-Net's scale.
+  // What the frozen VAE computes in, which is that of the run but for SDXL: inside that VAE, as published,
+  // numbers pass 65504, the largest of fp16, so it computes in bf16 where the run does in fp16.
+  DType vae_type(const Context& c) const;
+  // Moments (N, h, w, 2Z) = [mean | logvar] of pictures (N, H, W, 3) in [-1, 1]; and pictures from latents
+  // (N, h, w, 4) in the U-Net's scale. Both take any type and return vae_type().
+  Tensor encode(const Context& c, const Tensor& pictures);
   Tensor decode(const Context& c, const Tensor& latents);
+  // What a user is told when either came out with numbers that are not finite: which VAE, and what helps.
+  std::string vae_failure(const Context& c) const;
 
   const SdCheckpoint& checkpoint() const { return checkpoint_; }
   void set_clip_skip(int skip);  // SD 1.x and 2.x; throws ConfigError for SDXL unless 1

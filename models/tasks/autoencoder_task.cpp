@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/core/finite.h"
 #include "engine/core/transfer.h"
 #include "engine/tape/tape.h"
 #include "io/image/encode.h"
@@ -158,7 +159,12 @@ std::vector<std::filesystem::path> AutoencoderTask::preview(Context& c, std::int
     const Tensor y = vae.decoder.forward(c, posterior_mean(c, vae.encoder.forward(c, x)));
     if (c.planning()) continue;
     pictures.push_back(from_float_hwc(floats_of(x), v.crop.w, v.crop.h));
-    pictures.push_back(from_float_hwc(floats_of(y), v.crop.w, v.crop.h));
+    const std::vector<float> made = floats_of(y);
+    if (!all_finite(made))
+      warn(join(data_->samples()[v.sample].image.string(), ": its reconstruction is black in part or whole: ",
+                "the VAE makes numbers that are not finite, computing in ", name_of(y.dtype()),
+                "; a lower learning_rate may help"));
+    pictures.push_back(from_float_hwc(made, v.crop.w, v.crop.h));
   }
   if (pictures.empty()) return {};
   std::string number = std::to_string(step);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/core/finite.h"
 #include "engine/core/transfer.h"
 #include "engine/tape/weight_stream.h"
 #include "io/files/sha256.h"
@@ -87,7 +88,7 @@ DiffusionTask::DiffusionTask(const config::RunConfig& config, LoadedModel model,
       model_(std::move(model)),
       data_(std::move(data)),
       schedule_(noise_schedule_for(config, *model_.sd)),
-      latents_(model_.sd->vae.encoder, model_.sha256, cache_folder(config)) {
+      latents_(*model_.sd, model_.vae_sha256, cache_folder(config)) {
   if (model_.stream) step_memory().weights = model_.stream->pages();
   StableDiffusion& sd = *model_.sd;
   const double text_ratio =
@@ -330,6 +331,19 @@ StepStats DiffusionTask::train_step(Context& c, std::int64_t step, Tensor& loss)
   return stats;
 }
 
+std::string DiffusionTask::why_not_finite(Context& c, std::int64_t step) {
+  if (keeps_latents()) return "";  // they were looked at when they were made
+  try {
+    for (const MicroBatch& batch : data_->step(step)) {
+      for (const Visit& v : batch)
+        latents_.require_finite(c.without_tape(), data_->samples()[v.sample], v.crop);
+    }
+  } catch (const DataError& e) {
+    return e.what();
+  }
+  return "";
+}
+
 std::optional<double> DiffusionTask::validate(Context& c) {
   const MicroBatch& fixed = data_->validation();
   if (fixed.empty()) return std::nullopt;
@@ -411,6 +425,7 @@ std::vector<std::filesystem::path> DiffusionTask::preview(Context& c, std::int64
     r.sampler = sampler_name_of(p.sampler.value_or(out.sample_sampler));
     r.max_tokens = static_cast<int>(config_.data.max_token_length);
     r.stop = stop();
+    r.warn = [this](const std::string& message) { warn(message); };
     const Image picture = generate_picture(c, *model_.sd, schedule_, r);
     std::string number = std::to_string(step);
     number.insert(0, number.size() < 6 ? 6 - number.size() : 0, '0');
@@ -436,10 +451,6 @@ FileDType save_dtype(config::SaveDtype t) {
   return FileDType::f16;
 }
 
-bool finite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
-
 // What was written is read back as a stranger would: the same modules, shapes and finite numbers, none a
 // no-op that was not one in memory.
 void check_adapter(const std::filesystem::path& path, const std::vector<AdapterModule>& expected) {
@@ -456,7 +467,7 @@ void check_adapter(const std::filesystem::path& path, const std::vector<AdapterM
     require<DataError>(it != by_name.end(), path.string(), ": self-check: module ", m.name, " is missing");
     require<DataError>(it->second->down_shape == m.down_shape && it->second->up_shape == m.up_shape,
                        path.string(), ": self-check: ", m.name, " has other shapes");
-    require<DataError>(finite(it->second->down) && finite(it->second->up), path.string(),
+    require<DataError>(all_finite(it->second->down) && all_finite(it->second->up), path.string(),
                        ": self-check: ", m.name, " holds numbers that are not finite in this save_dtype");
     require<DataError>(!zero(it->second->up) || zero(m.up), path.string(), ": self-check: ", m.name,
                        " became zero in this save_dtype");

@@ -33,6 +33,7 @@ class DiffusionTask final : public Task {
   std::int64_t steps_per_epoch() const override { return data_->steps_per_epoch(); }
   std::string unit() const override { return "img"; }
   StepStats train_step(Context& c, std::int64_t step, Tensor& loss) override;
+  std::string why_not_finite(Context& c, std::int64_t step) override;
   std::optional<double> validate(Context& c) override;
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
                                              const std::filesystem::path& folder) override;

@@ -1,5 +1,6 @@
 #include "models/tasks/image_generator.h"
 
+#include "engine/core/finite.h"
 #include "engine/core/transfer.h"
 #include "engine/tape/weight_stream.h"
 #include "io/image/pixels.h"
@@ -18,6 +19,15 @@ Denoiser bind_network(const Context& c, StableDiffusion& sd, const Conditioning&
     fill(c, in.t, timestep);
     copy(c, out, sd.unet.forward(c, in));
   };
+}
+
+// Why a picture is not finite, from the latent that it was decoded from.
+std::string why_black(const Context& c, const StableDiffusion& sd, const Tensor& latent) {
+  if (all_finite(floats_of(latent))) return sd.vae_failure(c);
+  const bool small_range = c.activations() == DType::f16;
+  return join("the U-Net makes numbers that are not finite, computing in ", name_of(c.activations()),
+              "; its weights or the adapter's may be damaged, or trained at too high a learning_rate",
+              small_range ? ", or too large for that type: try compute_dtype: bf16" : "");
 }
 
 }  // namespace
@@ -52,7 +62,10 @@ Image generate_picture(const Context& with_tape, StableDiffusion& sd, const Nois
   }
   const Tensor picture = sd.decode(c, latent);
   if (c.planning()) return Image(r.width, r.height);
-  return from_float_hwc(floats_of(picture), r.width, r.height);
+  const std::vector<float> pixels = floats_of(picture);
+  if (r.warn && !all_finite(pixels))
+    r.warn(join("the picture of \"", r.prompt, "\" is black in part or whole: ", why_black(c, sd, latent)));
+  return from_float_hwc(pixels, r.width, r.height);
 }
 
 PngText parameters_text(const PictureRequest& r, const std::string& model, const std::string& extra) {

@@ -1,6 +1,7 @@
 // Text to picture with a loaded model: previews while training, and `rankine sample`.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct PictureRequest {
   SamplerName sampler;
   int max_tokens = 75;
   StopFlag stop;  // looked at before each denoising step
+  // Told of a picture with numbers that are not finite, which become black; may be empty.
+  std::function<void(const std::string&)> warn;
 };
 
 // Throws ConfigError for sizes that the VAE cannot make, Interrupted when

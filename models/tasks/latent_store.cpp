@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/finite.h"
 #include "engine/core/transfer.h"
 #include "io/files/sha256.h"
 #include "kernels/elementwise/elementwise.h"
@@ -16,9 +17,9 @@ std::string transform_text(const CropPlan& p) {
 
 }  // namespace
 
-LatentStore::LatentStore(VaeEncoder& encoder, std::string vae_id,
+LatentStore::LatentStore(StableDiffusion& sd, std::string vae_id,
                          std::optional<std::filesystem::path> directory)
-    : encoder_(encoder), vae_id_(std::move(vae_id)) {
+    : sd_(sd), vae_id_(std::move(vae_id)) {
   if (directory) disk_.emplace(*directory);
 }
 
@@ -28,18 +29,19 @@ const std::string& LatentStore::image_hash(const Sample& sample) {
   return it->second;
 }
 
-std::string LatentStore::disk_key(const Sample& sample, const std::string& transform) {
-  return make_latent_key({image_hash(sample), transform, vae_id_, "f32"});
+std::string LatentStore::disk_key(const Context& c, const Sample& sample, const std::string& transform) {
+  return make_latent_key({image_hash(sample), transform, vae_id_, std::string(name_of(sd_.vae_type(c)))});
 }
 
 Tensor LatentStore::encode(const Context& c, const Sample& sample, const CropPlan& crop) {
-  const Tensor picture = pictures_.get(c, sample, crop);
-  return encoder_.forward(c.without_tape(), picture);
+  return sd_.encode(c, pictures_.get(c, sample, crop));
 }
 
 namespace {
 
-CachedLatent to_store(const Tensor& moments, const Sample& sample, const CropPlan& crop) {
+// `values` are those of `moments`.
+CachedLatent to_store(const Tensor& moments, const std::vector<float>& values, const Sample& sample,
+                      const CropPlan& crop) {
   CachedLatent out;
   out.h = static_cast<int>(moments.dim(1));
   out.w = static_cast<int>(moments.dim(2));
@@ -49,7 +51,6 @@ CachedLatent to_store(const Tensor& moments, const Sample& sample, const CropPla
   out.crop_x = crop.seen_crop_x();
   out.crop_y = crop.crop_y;
   out.flipped = crop.flip;
-  const std::vector<float> values = floats_of(moments);
   const float* row = values.data();
   for (std::int64_t p = 0; p < moments.rows(); ++p, row += 2 * out.c) {
     out.mean.insert(out.mean.end(), row, row + out.c);
@@ -70,16 +71,27 @@ std::vector<float> interleaved(const CachedLatent& l) {
 
 }  // namespace
 
+CachedLatent LatentStore::encode_checked(const Context& c, const Sample& sample, const CropPlan& crop) {
+  const Tensor moments = encode(c, sample, crop);
+  const std::vector<float> values = floats_of(moments);
+  require<DataError>(all_finite(values), sample.image.string(), ": cannot be encoded: ", sd_.vae_failure(c));
+  return to_store(moments, values, sample, crop);
+}
+
+void LatentStore::require_finite(const Context& c, const Sample& sample, const CropPlan& crop) {
+  encode_checked(c, sample, crop);
+}
+
 const CachedLatent& LatentStore::stored(const Context& c, const Sample& sample, const CropPlan& crop) {
   const std::string transform = transform_text(crop);
   const std::string here = sample.id + '\n' + transform;
   if (const auto it = memory_.find(here); it != memory_.end()) return it->second;
   std::string key;
   if (disk_) {
-    key = disk_key(sample, transform);
+    key = disk_key(c, sample, transform);
     if (auto found = disk_->get(key)) return memory_.emplace(here, *found).first->second;
   }
-  CachedLatent made = to_store(encode(c, sample, crop), sample, crop);
+  CachedLatent made = encode_checked(c, sample, crop);
   if (disk_) disk_->put(key, made);
   return memory_.emplace(here, std::move(made)).first->second;
 }
@@ -103,7 +115,7 @@ void LatentStore::ahead(const Context& c, const Sample& sample, const CropPlan& 
   if (keep && !c.planning()) {
     const std::string transform = transform_text(crop);
     if (memory_.contains(sample.id + '\n' + transform)) return;
-    if (disk_ && std::filesystem::exists(disk_->path_of(disk_key(sample, transform)))) return;
+    if (disk_ && std::filesystem::exists(disk_->path_of(disk_key(c, sample, transform)))) return;
   }
   pictures_.ahead(c, sample, crop);
 }

@@ -75,6 +75,10 @@ std::string folder_identity(const fs::path& folder) {
   return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
 }
 
+std::string identity_of(const fs::path& path) {
+  return fs::is_directory(path) ? folder_identity(path) : sha256_of_file(path);
+}
+
 void make_stream(const Context& c, LoadedModel& m, const WeightStreaming& streaming) {
   m.stream = std::make_unique<PagedWeightStream>(
       c.runtime(), [&](ModelVisitor& v) { m.sd->unet.visit(v); }, streaming);
@@ -93,7 +97,7 @@ LoadedModel make_new(const Context& c, const config::RunConfig& config,
   m.sd->init(c, static_cast<std::uint64_t>(config.optim.seed), DType::f32, m.stream.get());
   m.name = "new model";
   const std::string text = join("seed ", config.optim.seed, ' ', tokenizer->merges_text());
-  m.sha256 = sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
+  m.sha256 = m.vae_sha256 = sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
   return m;
 }
 
@@ -145,7 +149,10 @@ LoadedModel load_model(const Context& c, const config::RunConfig& config, const 
   m.sd->set_clip_skip(static_cast<int>(config.data.clip_skip));
   make_stream(c, m, streaming);
   m.sd->load(c, m.stream.get());
-  if (!c.planning()) m.sha256 = fs::is_directory(path) ? folder_identity(path) : sha256_of_file(path);
+  if (!c.planning()) {
+    m.sha256 = identity_of(path);
+    m.vae_sha256 = config.model.vae ? identity_of(*config.model.vae) : m.sha256;
+  }
   return m;
 }
 

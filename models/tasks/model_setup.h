@@ -21,7 +21,8 @@ struct LoadedModel {
   std::unique_ptr<StableDiffusion> sd;
   std::unique_ptr<PagedWeightStream> stream;  // of the U-Net; null where somebody else made the model
   std::string name;                           // file or folder name of the base
-  std::string sha256;  // of the single file; of the names and sizes of a folder or a new model's settings
+  std::string sha256;      // of the single file; of the names and sizes of a folder or a new model's settings
+  std::string vae_sha256;  // the same of what the VAE came from
 };
 
 // The run's base model and VAE, nothing loaded; a shape (base_shape.h) as well as a file.

@@ -24,20 +24,25 @@ Tensor upload_one(const Context& c, const std::vector<T>& values, Shape shape, c
 
 }  // namespace
 
-// The samples of a micro-batch stand behind each other in one row: no padding but the last few tokens, and
-// nobody sees anybody else's.
-TextBatch TextRunner::concatenated(const TextRows& rows, std::span<const TokenSequence> sequences) const {
+// The samples of a micro-batch stand behind each other in one row: no padding but at its end, and nobody sees
+// anybody else's.
+TextBatch TextRunner::concatenated(const TextRows& rows, std::span<const TokenSequence> sequences,
+                                   const TextShapes& shapes) const {
   TextRows one(1);
   for (const std::vector<std::size_t>& row : rows) one[0].insert(one[0].end(), row.begin(), row.end());
+  std::int64_t tokens = 0;
+  for (const std::size_t i : one[0]) tokens += static_cast<std::int64_t>(sequences[i].ids.size());
   const DecoderConfig& k = model_.config();
   TextBatchOptions o;
   o.pad_id = pad_id_;
+  o.multiple = static_cast<int>(shapes.columns(tokens));  // of one row: its length
   o.window = static_cast<int>(k.sliding_window);
   o.block_positions = k.prefix_lm();
   return make_text_batch(sequences, one, o);
 }
 
-TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float scale) const {
+TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float scale,
+                                     const TextShapes& shapes) const {
   const Shape shape{b.rows, b.columns};
   Batch out;
   check_ids("token ids", b.ids, model_.config().vocab);  // targets are among them
@@ -49,12 +54,18 @@ TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float
   out.input.visible = upload_one(c, b.visible, {b.rows, b.columns, 2}, "visible");
   std::vector<std::int32_t> rows, targets;
   std::vector<float> weights;
-  for (std::size_t i = 0; i < b.weights.size(); ++i) {
-    if (b.weights[i] == 0) continue;
+  const auto take = [&](std::size_t i) {
     rows.push_back(static_cast<std::int32_t>(i));
     targets.push_back(b.targets[i]);
     weights.push_back(b.weights[i] * scale);
-  }
+  };
+  for (std::size_t i = 0; i < b.weights.size(); ++i)
+    if (b.weights[i] != 0) take(i);
+  // Of weight 0, which adds nothing to loss and gradients; each row once, as the head's backward likes them.
+  const auto wanted =
+      static_cast<std::size_t>(shapes.targets(static_cast<std::int64_t>(rows.size()), b.columns));
+  for (std::size_t i = 0; rows.size() < wanted; ++i)
+    if (b.weights[i] == 0) take(i);
   const auto count = static_cast<std::int64_t>(rows.size());
   out.targets.rows = upload_one(c, rows, {count}, "rows with a target");
   out.targets.targets = upload_one(c, targets, {count}, "targets");
@@ -63,8 +74,9 @@ TextRunner::Batch TextRunner::upload(const Context& c, const TextBatch& b, float
 }
 
 TextRunner::Batch TextRunner::prepare(const Context& c, const TextRows& rows,
-                                      std::span<const TokenSequence> sequences, float scale) const {
-  return upload(c, concatenated(rows, sequences), scale * c.loss_scale);
+                                      std::span<const TokenSequence> sequences, float scale,
+                                      const TextShapes& shapes) const {
+  return upload(c, concatenated(rows, sequences, shapes), scale * c.loss_scale, shapes);
 }
 
 std::vector<Tensor*> TextRunner::Batch::tensors() {
@@ -128,9 +140,9 @@ TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> seq
   local.training = false;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     stop.throw_if_set();
-    const TextBatch batch = concatenated({{i}}, sequences);
+    const TextBatch batch = concatenated({{i}}, sequences, {});
     if (batch.trained_tokens == 0) continue;
-    const Batch on_device = upload(local, batch, 1.0F);
+    const Batch on_device = upload(local, batch, 1.0F, {});
     const LmScore one =
         model_.head().score(local, model_.forward(local.without_tape(), on_device.input), on_device.targets);
     score.loss += one.loss;
@@ -142,8 +154,8 @@ TextScore TextRunner::score(const Context& c, std::span<const TokenSequence> seq
 }
 
 TextRunner::Batch TextRunner::made_up(const Context& c, std::int64_t tokens) const {
-  constexpr std::int64_t kMultiple = 8;
-  const auto count = static_cast<std::size_t>((tokens + kMultiple - 1) / kMultiple * kMultiple);
+  const TextShapes exact;
+  const auto count = static_cast<std::size_t>(exact.columns(tokens));
   TextBatch b;
   b.rows = 1;
   b.columns = static_cast<std::int32_t>(count);
@@ -156,7 +168,7 @@ TextRunner::Batch TextRunner::made_up(const Context& c, std::int64_t tokens) con
   b.targets = b.ids;
   b.weights.assign(count, 1.0F);
   if (model_.config().prefix_lm()) b.block_positions.assign(count, 0);
-  return upload(c, b, c.loss_scale / static_cast<float>(count));
+  return upload(c, b, c.loss_scale / static_cast<float>(count), exact);
 }
 
 }  // namespace rankine

@@ -11,6 +11,7 @@
 #include "io/dataset/text_schedule.h"
 #include "kernels/decode_ahead/decode_ahead.h"
 #include "models/decoder/decoder.h"
+#include "models/tasks/text_shapes.h"
 
 namespace rankine {
 
@@ -32,9 +33,10 @@ class TextRunner {
     LmTargets targets;  // weights · scale · loss scale
     std::vector<Tensor*> tensors();
   };
-  // All that a micro-batch takes from the host: scale · c.loss_scale goes into the weights.
-  Batch prepare(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences,
-                float scale) const;
+  // All that a micro-batch takes from the host: scale · c.loss_scale goes into the weights. What `shapes`
+  // adds is padding and targets of weight 0.
+  Batch prepare(const Context& c, const TextRows& rows, std::span<const TokenSequence> sequences, float scale,
+                const TextShapes& shapes = {}) const;
   // So many made-up tokens, all of them trained: what a plan and a benchmark run.
   Batch made_up(const Context& c, std::int64_t tokens) const;
   // Forward and backward: gradients and `loss` (1) fp32 are added to. From a recording (step_graph.h) where
@@ -50,8 +52,9 @@ class TextRunner {
   void decode_ahead(const Context& c);
   // Work of the device alone.
   void compute(const Context& c, const Batch& batch, Tensor& loss);
-  Batch upload(const Context& c, const TextBatch& batch, float scale) const;
-  TextBatch concatenated(const TextRows& rows, std::span<const TokenSequence> sequences) const;
+  Batch upload(const Context& c, const TextBatch& batch, float scale, const TextShapes& shapes) const;
+  TextBatch concatenated(const TextRows& rows, std::span<const TokenSequence> sequences,
+                         const TextShapes& shapes) const;
 
   Decoder& model_;
   std::int32_t pad_id_;

@@ -43,6 +43,7 @@ TextTask::TextTask(const config::RunConfig& config, LoadedDecoder model, std::un
       model_(std::move(model)),
       data_(std::move(data)),
       runner_(*model_.model, model_.tokenizer->specials().pad.value_or(0), &step_memory()) {
+  if (data_) recurring_ = TextShapes::recurring(data_->most_tokens());
   if (model_.stream) step_memory().weights = model_.stream->pages();
   if (full()) {
     FullTraining all(trained_weights_);
@@ -92,9 +93,10 @@ StepStats TextTask::train_step(Context& c, std::int64_t step, Tensor& loss) {
   local.training = true;
   std::uint32_t first = 0;
   const float scale = 1.0F / static_cast<float>(plan.trained_tokens);
+  const TextShapes shapes = shapes_on(c);
   for (const TextRows& rows : plan.micro_batches) {
     local.first_sample = first++;
-    runner_.train(local, runner_.prepare(local, rows, data_->sequences(), scale), loss, recordable());
+    runner_.train(local, runner_.prepare(local, rows, data_->sequences(), scale, shapes), loss, recordable());
   }
   stats.epoch = static_cast<double>(step + 1) / static_cast<double>(steps_per_epoch());
   return stats;

@@ -50,12 +50,17 @@ class TextTask final : public Task {
  private:
   LoraSpec lora_spec() const;
   bool recordable() const { return config_.adapter.lora_module_dropout == 0; }
+  // Padding buys nothing where every step is driven by the host.
+  TextShapes shapes_on(const Context& c) const {
+    return c.device().is_cuda() && recordable() ? recurring_ : TextShapes();
+  }
   bool full() const { return config_.model.method == config::Method::full; }
 
   config::RunConfig config_;
   LoadedDecoder model_;
   std::unique_ptr<TextData> data_;
   TextRunner runner_;
+  TextShapes recurring_;
   DecoderLora network_;
   std::vector<Weight*> trained_weights_;
   std::vector<AdapterWeights> initial_adapter_;

@@ -164,7 +164,7 @@ Tensor VaeDecoder::forward(const Context& c, const Tensor& latents) {
   for (std::size_t l = levels_.size(); l-- > 0;) {
     for (auto& block : levels_[l].blocks) h = block->forward(c, h, {});
     if (levels_[l].up) {
-      Tensor big = c.empty({h.dim(0), 2 * h.dim(1), 2 * h.dim(2), h.dim(3)}, "upsampled");
+      Tensor big = c.empty({h.dim(0), 2 * h.dim(1), 2 * h.dim(2), h.dim(3)}, "upsampled", h.dtype());
       upsample_nearest_forward(c, big, h);
       h = levels_[l].up->forward(c, big);
     }
@@ -179,7 +179,7 @@ Tensor VaeDecoder::backward(const Context& c, const Tensor& dpictures) {
   for (Level& level : levels_) {
     if (level.up) {
       const Tensor dbig = level.up->backward(c, d);
-      d = c.empty({dbig.dim(0), dbig.dim(1) / 2, dbig.dim(2) / 2, dbig.dim(3)}, "dx");
+      d = c.empty({dbig.dim(0), dbig.dim(1) / 2, dbig.dim(2) / 2, dbig.dim(3)}, "dx", dbig.dtype());
       upsample_nearest_adjoint(c, d, dbig);
     }
     for (auto b = level.blocks.rbegin(); b != level.blocks.rend(); ++b) d = (*b)->backward(c, d, nullptr);

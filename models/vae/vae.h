@@ -1,6 +1,7 @@
 // AutoencoderKL, the f8 autoencoder of Stable Diffusion (Rombach et al. 2022; Kingma & Welling 2014),
 // channels-last. Layers carry the names of the single-file checkpoints, without the "first_stage_model."
-// prefix.
+// prefix. Encoder and decoder compute in the type of what they are given, which need not be that of the
+// context's activations.
 #pragma once
 
 #include <memory>

@@ -24,7 +24,7 @@ CachedLatent example() {
     latent.mean.push_back(0.25F * static_cast<float>(i) - 2);
     latent.logvar.push_back(-10.0F - static_cast<float>(i));
   }
-  latent.mean[5] = std::numeric_limits<float>::infinity();
+  latent.mean[5] = std::numeric_limits<float>::denorm_min();
   latent.original_w = 640;
   latent.original_h = 480;
   latent.crop_x = 7;
@@ -127,6 +127,12 @@ TEST(LatentCache, MisuseAndFullDisksAreReported) {
   wrong.h = -2;
   wrong.w = -3;
   EXPECT_THROW(cache.put(key, wrong), std::invalid_argument);
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    wrong = example();
+    wrong.logvar[23] = bad;
+    EXPECT_THROW(cache.put(key, wrong), std::invalid_argument);
+  }
+  EXPECT_EQ(cache.get(key), std::nullopt);
   std::ofstream(folder / "file") << "x";
   LatentCache blocked(folder / "file");
   EXPECT_EQ(blocked.get(key), std::nullopt);

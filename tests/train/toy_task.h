@@ -14,6 +14,7 @@ struct ToyOptions {
   std::int64_t width = 16;
   std::set<std::int64_t> bad_gradient;  // steps whose gradient gets a NaN
   std::set<std::int64_t> bad_loss;      // steps whose loss is infinite while the gradient is fine
+  std::string why_not_finite;
   bool result_is_folder = false;
   std::string extra_fact;  // one more line of the fingerprint
 };
@@ -27,6 +28,9 @@ class ToyTask final : public Task {
   std::int64_t steps_per_epoch() const override { return 10; }
   std::string unit() const override { return "img"; }
   StepStats train_step(Context& c, std::int64_t step, Tensor& loss) override;
+  std::string why_not_finite(Context&, std::int64_t step) override {
+    return options_.why_not_finite.empty() ? "" : join(options_.why_not_finite, " in step ", step);
+  }
   std::optional<double> validate(Context& c) override;
   std::vector<std::filesystem::path> preview(Context& c, std::int64_t step,
                                              const std::filesystem::path& folder) override;

@@ -180,10 +180,28 @@ TEST(Trainer, DivergesAfter25BadStepsInARow) {
     EXPECT_NE(message.find("step 53"), std::string::npos) << message;  // 28 + 25
     EXPECT_NE(message.find("25 steps in a row"), std::string::npos) << message;
     EXPECT_NE(message.find("step-000050"), std::string::npos) << message;
+    EXPECT_NE(message.find("learning_rate"), std::string::npos) << message;
   }
   const Checkpoint last = verify_checkpoint(options.run_dir / "checkpoints" / "step-000050");
   EXPECT_EQ(last.commit.step, 50);
   EXPECT_FALSE(fs::exists(options.run_dir / kResult));
+}
+
+TEST(Trainer, DivergenceNamesTheTasksReasonInsteadOfTheLearningRate) {
+  auto options = toy_train_options(fresh_folder("run"));
+  options.max_steps = 100;
+  ToyOptions toy;
+  for (std::int64_t step = 0; step < 25; ++step) toy.bad_loss.insert(step);
+  toy.why_not_finite = "the data is broken";
+  EventList list;
+  try {
+    train(options, toy, list);
+    FAIL() << "did not diverge";
+  } catch (const Diverged& e) {
+    const std::string message = e.what();
+    EXPECT_NE(message.find("the data is broken in step 24"), std::string::npos) << message;
+    EXPECT_EQ(message.find("learning_rate"), std::string::npos) << message;
+  }
 }
 
 TEST(Trainer, StopSavesAndSaysSo) {

@@ -166,6 +166,84 @@ TEST_P(StepGraphCuda, APlanReachesTheSameMark) {
   EXPECT_EQ(mark(Device::cuda(0)), mark(Device::cuda(0).planned()));
 }
 
+struct Numbers {
+  Tensor x, absent;
+  std::vector<Tensor*> tensors() { return {&x, &absent}; }
+};
+
+// Shapes take turns; the contents are of each run, and nothing of it stays.
+TEST_P(StepGraphCuda, AGraphPerShapeKeepsNoTensor) {
+  StepGraphs<Numbers> graphs;
+  const std::size_t held = c().memory().held();
+  for (std::uint32_t step = 0; step < 3; ++step) {
+    for (const std::int64_t n : {5, 70, 31}) {
+      SCOPED_TRACE(join(n, " numbers, step ", step));
+      std::vector<std::byte> played, expected;
+      {
+        Tensor y = garbage({n}), z = garbage({n});
+        Context now = c();
+        now.step = step;
+        Tensor x = random({n}, step);
+        work_on(now, z, x);
+        graphs.run(now, Numbers{std::move(x), {}}, true,
+                   [&](const Context& live, const Numbers& in) { work_on(live, y, in.x); });
+        played = bytes_from_device(y);
+        expected = bytes_from_device(z);
+      }
+      EXPECT_EQ(played, expected);
+      EXPECT_EQ(c().memory().held(), held);
+    }
+  }
+  EXPECT_EQ(graphs.recorded(), 3);
+  EXPECT_EQ(graphs.launched(), 6);
+}
+
+TEST_P(StepGraphCuda, TheGraphUnusedForLongestGoes) {
+  if (!takes_large()) return;
+  StepGraphs<Numbers> graphs;
+  Tensor y = garbage({1});
+  const auto run = [&](std::size_t n) {
+    graphs.run(c(), Numbers{random({static_cast<std::int64_t>(n)}, 1), {}}, true,
+               [&](const Context& live, const Numbers& in) { copy(live, y, in.x.slice(0, 1)); });
+  };
+  constexpr std::size_t kMost = StepGraphs<Numbers>::kMost;
+  for (const std::size_t n : {1, 1, 2, 2}) run(n);
+  EXPECT_EQ(graphs.launched(), 2);
+  for (std::size_t n = 3; n <= kMost; ++n) run(n);  // they all fit
+  for (const std::size_t n : {1, 2}) run(n);
+  EXPECT_EQ(graphs.launched(), 4);
+  for (const std::size_t n : {std::size_t{1}, kMost + 1}) run(n);  // shape 3 goes
+  for (std::size_t n = 4; n <= kMost; ++n) run(n);
+  EXPECT_EQ(graphs.launched(), 5 + static_cast<std::int64_t>(kMost) - 3);
+  run(3);
+  EXPECT_EQ(graphs.launched(), 5 + static_cast<std::int64_t>(kMost) - 3) << "seen as if for the first time";
+  EXPECT_EQ(graphs.recorded(), 2 + static_cast<std::int64_t>(kMost) - 3);
+}
+
+// However many shapes came before: a plan runs the largest alone.
+TEST_P(StepGraphCuda, APlanOfTheLargestShapeReachesTheMarkOfAll) {
+  const auto mark = [&](Device device, const std::vector<std::int64_t>& sizes) {
+    Runtime r(device, std::size_t{64} << 20, 1);
+    const Context plain(r);
+    Tensor y(r.memory(), {16}, DType::f32, Account::data, "y");
+    StepGraphs<Numbers> graphs;
+    for (const std::int64_t n : sizes) {
+      Tensor x(r.memory(), {n}, DType::f32, Account::data, "x"), start = x.slice(0, 16);
+      fill(plain, start, 1.0F);
+      start = {};
+      graphs.run(plain, Numbers{std::move(x), {}}, true, [&](const Context& live, const Numbers& in) {
+        Tensor sum(r.memory(), {16}, DType::f32, Account::activations, "sum");
+        add(live, sum, in.x.slice(0, 16), in.x.slice(0, 16));
+        copy(live, y, sum);
+      });
+    }
+    return r.memory().high_water();
+  };
+  constexpr std::int64_t kMiB = (std::int64_t{1} << 20) / sizeof(float);
+  EXPECT_EQ(mark(Device::cuda(0), {kMiB, 2 * kMiB, kMiB, 3 * kMiB, 2 * kMiB, 3 * kMiB, kMiB, 3 * kMiB}),
+            mark(Device::cuda(0).planned(), {3 * kMiB}));
+}
+
 TEST_P(StepGraphCuda, UploadsAreInTheStreamsOrder) {
   if (!takes_large()) return;
   Tensor x = garbage({300000}), sum = garbage({300000});
