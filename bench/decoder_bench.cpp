@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 
+#include "bench/kernels_bench.h"
 #include "bench/step_dump.h"
 #include "bench/step_session.h"
 #include "engine/core/half.h"
@@ -131,8 +132,7 @@ nlohmann::json sizes_of(const DecoderConfig& k) {
 }
 
 void TextSession::dump(const fs::path& folder) {
-  randomise_up(context(), network_.params());
-  forward_backward(0);
+  first_step();
   StepDump dump;
   dump.model(model_, "");
   dump.tensor("out/loss", loss());
@@ -194,7 +194,7 @@ StepBenchResult run_decoder_bench(const StepBenchOptions& o) {
   if (o.dump.empty())
     r = measure_steps(o, make);
   else
-    make(Device::cpu(), {})->dump(o.dump);
+    make(bench_device(o.device), {})->dump(o.dump);
   if (!keep) fs::remove(path);
   return r;
 }

@@ -1,31 +1,51 @@
 #!/usr/bin/env bash
 # One run on a machine with a CUDA card, within nine minutes and without a network: builds for this card alone, runs all GPU
 # tests and part of them under compute-sanitizer, measures kernels and whole steps, and PyTorch's steps beside them. Prints a
-# short table last; logs and numbers of each stage are under OUT.
+# short table last; logs and numbers of each stage are under OUT. PyTorch is timed where it repeats a first step of ours.
 #   bench/gpu.sh OUT
 # Exit status: 0 all tests passed, 1 the build or a test failed, 3 no CUDA device: it was built, and nothing run.
 # From the environment:
 #   RANKINE_PACKAGES  folder of scripts/unpack_packages, for machines that lack libraries [.packages, where it exists]
 #   RANKINE_BUILD     build folder [build/gpu]      RANKINE_JOBS  [all cores]
-#   RANKINE_SECONDS   for everything [530]          RANKINE_BUILD_SECONDS  [240]
+#   RANKINE_SECONDS   for everything [530]          RANKINE_BUILD_SECONDS  for each part of the build [240]
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?gpu.sh: expected a folder for logs and numbers (see the head of this file)}
 mkdir -p "$out"
 export out=$(cd "$out" && pwd)
-export build=${RANKINE_BUILD:-build/gpu} jobs=${RANKINE_JOBS:-$(nproc)}
+export build=${RANKINE_BUILD:-build/gpu} jobs=${RANKINE_JOBS:-$(nproc)} dumps=${TMPDIR:-/tmp}/rankine-gpu-dumps
 end=$((SECONDS + ${RANKINE_SECONDS:-530}))
 rm -f "$out"/{stages.tsv,kernels.json,steps.jsonl,peers.jsonl}
 failed=0
 
 note() { printf '%s\t%s\t%s\t%s\n' "$@" >>"$out/stages.tsv"; }  # stage, result, seconds, remark
 
-# stage NAME SECONDS FUNCTION [ARGUMENT...]: what it prints goes to OUT/NAME.log, its last line to the table. The time that is
-# left for everything is its limit too.
+# The stages in their order: the most seconds of each, and those that earlier ones leave for it when they run over. The
+# latter are 530 together, so that every stage has its turn on a machine where nothing is built yet.
+order=(machine configure build-kernels build tests memcheck racecheck kernels steps first-steps peers build-rankine build-rest)
+declare -A most=([machine]=30 [configure]=120 [build-kernels]=${RANKINE_BUILD_SECONDS:-240} [build]=${RANKINE_BUILD_SECONDS:-240}
+  [tests]=120 [memcheck]=50 [racecheck]=50 [kernels]=110 [steps]=200 [first-steps]=120 [peers]=300 [build-rankine]=60 [build-rest]=530)
+declare -A kept=([machine]=5 [configure]=15 [build-kernels]=110 [build]=60 [tests]=45 [memcheck]=20 [racecheck]=20 [kernels]=50
+  [steps]=90 [first-steps]=35 [peers]=80 [build-rankine]=0 [build-rest]=0)
+
+limit_of() {  # stage: its seconds from now on
+  local left=$((end - SECONDS)) limit name later=
+  limit=$left
+  for name in "${order[@]}"; do
+    [ -z "$later" ] || limit=$((limit - kept[$name]))
+    [ "$name" != "$1" ] || later=yes
+  done
+  [ "$limit" -ge "${kept[$1]}" ] || limit=${kept[$1]}
+  [ "$limit" -le "${most[$1]}" ] || limit=${most[$1]}
+  [ "$limit" -le "$left" ] || limit=$left
+  echo "$limit"
+}
+
+# stage NAME FUNCTION [ARGUMENT...]: what it prints goes to OUT/NAME.log, its last line to the table.
 stage() {
-  local name=$1 limit=$2 start=$SECONDS status=0 result=ok
-  shift 2
-  [ $((end - SECONDS)) -ge "$limit" ] || limit=$((end - SECONDS))
+  local name=$1 limit start=$SECONDS status=0 result=ok
+  limit=$(limit_of "$name")
+  shift
   if [ "$limit" -lt 5 ]; then
     note "$name" "no time left" 0 ""
     return 124
@@ -128,71 +148,134 @@ kernels() {
   "$build/bin/rankine-bench" kernels --device cuda --seconds 0.03 --limit $((limit - 15)) --save "$out/kernels.json"
 }
 
-# one FILE SECONDS COMMAND...: appends its JSON line and how it was called to FILE, or what it said when it failed.
+row() { printf '{"command": "%s", "status": "%s", "result": %s}\n' "$2" "$3" "$4" | tee -a "$out/$1"; }
+
+# one FILE SECONDS COMMAND...: appends its JSON line and how it was called to FILE, or what it said when it failed. What the
+# stage has left is its limit too.
 one() {
-  local file=$1 seconds=$2 status=0 answer
+  local file=$1 seconds=$2 status=0 answer left=$((limit - SECONDS - 2))
   shift 2
+  [ "$left" -ge "$seconds" ] || seconds=$left
+  if [ "$seconds" -lt 8 ]; then
+    row "$file" "$*" "no time left" null
+    return 124
+  fi
   answer=$(timeout -k 5 "$seconds" "$@" 2>"$out/last.err") || status=$?
   cat "$out/last.err"
   answer=$(tail -1 <<<"$answer")
   case $answer in {*}) ;; *) answer=null ;; esac
   if [ "$status" -ne 0 ]; then
     echo "status $status of: $*: $(tail -1 "$out/last.err")"
-    answer=null
+    [ "$status" -eq 4 ] || answer=null  # 4 says what differs
   fi
-  printf '{"command": "%s", "status": %s, "result": %s}\n' "$*" "$status" "$answer" | tee -a "$out/$file"
+  row "$file" "$*" "$status" "$answer"
   return "$status"
 }
 
 steps() {
-  local bench="$build/bin/rankine-bench" bad=0 llama=${TMPDIR:-/tmp}/rankine-llama7b-fp16.gguf
-  step() { one steps.jsonl "$1" "$bench" step --device cuda --json "${@:2}" || bad=$((bad + 1)); }
+  local bench="$build/bin/rankine-bench" bad=0 all=0 llama=${TMPDIR:-/tmp}/rankine-llama7b-fp16.gguf
+  step() {
+    all=$((all + 1))
+    one steps.jsonl "$1" "$bench" step --device cuda --json "${@:2}" || bad=$((bad + 1))
+  }
+  # One of each model first, then their other types.
   step 40 --model sd15 --resolution 512 --batch 1 --rank 8 --steps 20
-  step 40 --model sd15 --resolution 512 --batch 4 --rank 8 --steps 20
   step 60 --model llama7b --tokens 4096 --rank 16 --base q4_0 --steps 5
+  step 50 --model sdxl --resolution 1024 --batch 1 --rank 8 --steps 5
+  step 60 --model chatglm3 --tokens 4096 --rank 16 --base q4_0 --steps 5
+  step 40 --model sd15 --resolution 512 --batch 4 --rank 8 --steps 20
+  step 40 --model sd15 --resolution 512 --batch 1 --rank 8 --steps 20 --type bf16
   step 90 --model llama7b --tokens 4096 --rank 16 --base fp16 --steps 5 --file "$llama"
   step 60 --model llama7b --tokens 4096 --rank 16 --base nf4 --steps 5 --file "$llama"
   rm -f "$llama"
-  echo "$bad of 5 failed"
+  echo "$bad of $all failed"
+  [ "$bad" -eq 0 ]
+}
+
+has_torch() {
+  python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null || { echo "no PyTorch that sees the card"; return 1; }
+}
+
+# What the peers have to repeat (bench/step_dump.h): a first step of ours from this card, or from the CPU where the card's
+# fails. 7B weights would take half a minute to write and to read: LLaMA's layers are compared at the sizes of 1.1B. The
+# example is small, and has adapters on convolutions.
+first_steps() {
+  local bad=0
+  write() {  # name, arguments
+    timeout -k 5 60 "$build/bin/rankine-bench" step --device cuda --dump "$dumps/$1" "${@:2}" && return
+    echo "$1: no first step from the card; from the CPU:"
+    bad=$((bad + 1))
+    timeout -k 5 60 "$build/bin/rankine-bench" step --dump "$dumps/$1" "${@:2}" || rm -rf "${dumps:?}/$1"
+  }
+  has_torch || return 0
+  rm -rf "$dumps"
+  write tiny-sd-bf16 --type bf16 --model sd15 --file examples/sd-style/tiny-sd.safetensors --resolution 128 --batch 2 --rank 4 --conv-rank 4
+  write sd15 --model sd15 --resolution 512 --batch 1 --rank 8
+  write llama1b --model llama1b --tokens 128 --rank 16
+  du -sh "$dumps"
+  echo "$bad of 3 not from the card"
   [ "$bad" -eq 0 ]
 }
 
 peers() {
-  [ -f bench/peers/step.py ] || { echo "no bench/peers"; return 0; }
-  python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null || { echo "no PyTorch that sees the card"; return 0; }
-  local bad=0 variant
-  peer() { one peers.jsonl "$1" python3 bench/peers/step.py --device cuda --dtype fp16 --seconds 6 "${@:2}" || bad=$((bad + 1)); }
+  has_torch || return 0
+  local bad=0 all=0 variant repeats step=(python3 bench/peers/step.py --device cuda --seconds 6)
+  peer() {
+    all=$((all + 1))
+    one peers.jsonl 60 "${step[@]}" --variant "$variant" "$@" || { bad=$((bad + 1)); return 1; }
+  }
+  # A case without a dump of its own: timed where the variant has just repeated the same layers in smaller sizes.
+  larger() {
+    if [ "$repeats" -eq 0 ]; then
+      peer "$@"
+    else
+      row peers.jsonl "${step[*]} --variant $variant $*" "not timed: its check failed" null
+    fi
+  }
   for variant in E H F C; do
-    peer 60 --model sd15 --resolution 512 --batch 1 --rank 8 --steps 20 --variant $variant
-    peer 60 --model sd15 --resolution 512 --batch 4 --rank 8 --steps 20 --variant $variant
-    peer 60 --model llama7b --tokens 4096 --rank 16 --steps 5 --variant $variant
+    peer --dtype fp16 --dump "$dumps/sd15" --steps 20
+    repeats=$?
+    larger --dtype fp16 --model sd15 --resolution 512 --batch 4 --rank 8 --steps 20
+    repeats=0  # of F, which has no gradients of adapters
+    [ $variant = F ] || peer --dtype fp16 --dump "$dumps/llama1b" --steps 0 || repeats=1
+    larger --dtype fp16 --model llama7b --tokens 4096 --rank 16 --steps 5
+    [ $variant != E ] || peer --dtype bf16 --dump "$dumps/tiny-sd-bf16" --steps 0
   done
-  echo "$bad of 12 failed"
+  echo "$bad of $all failed"
   [ "$bad" -eq 0 ]
 }
-export -f describe_machine configure build_targets gpu_tests sanitize kernels one steps peers
+export -f describe_machine configure build_targets has_models gpu_tests sanitize kernels row one steps has_torch first_steps peers
 export packages
 
-stage machine 30 describe_machine
-build_seconds=${RANKINE_BUILD_SECONDS:-240}
-if stage configure 120 configure; then  # first what tells most
-  programs=(rankine-bench)
-  if has_models; then programs+=(cuda_training_test); fi
-  stage build-kernels "$build_seconds" build_targets kernels_cuda_test bench_cuda_test || failed=1
-  stage build "$build_seconds" build_targets "${programs[@]}" || failed=1
+stage machine describe_machine
+if stage configure configure; then  # first what tells most
+  stage build-kernels build_targets kernels_cuda_test
+  stage build build_targets gpu_tests rankine-bench
+  case $? in
+    0) ;;
+    # Nothing has a turn without programs: all that is left goes into them, for this run or the next on this machine.
+    124 | 137) stage build-rest build_targets gpu_tests rankine-bench || failed=1 ;;
+    *) failed=1 ;;
+  esac
 else
   failed=1
 fi
 if [ "$card" = none ]; then
-  for name in tests memcheck racecheck kernels steps peers; do note $name "no CUDA device" 0 ""; done
+  for name in tests memcheck racecheck kernels steps first-steps peers; do note $name "no CUDA device" 0 ""; done
 else
-  stage tests 120 gpu_tests || failed=1
-  stage memcheck 50 sanitize memcheck '*/f16_order0' || failed=1
-  stage racecheck 50 sanitize racecheck '*Gemm*/f16_order0:*LowRank*/f16_order0:*Attention*/f16_order0:*Conv*/f16_order0:*Norm*/f16_order0' || failed=1
-  stage kernels 110 kernels
-  stage steps 200 steps
-  stage peers 300 peers
-  if has_models; then stage build-rankine 60 build_targets rankine; fi
+  stage tests gpu_tests || failed=1
+  stage memcheck sanitize memcheck '*/f16_order0' || failed=1
+  stage racecheck sanitize racecheck '*Gemm*/f16_order0:*LowRank*/f16_order0:*Attention*/f16_order0:*Conv*/f16_order0:*Norm*/f16_order0' || failed=1
+  stage kernels kernels
+  if has_models; then
+    stage steps steps
+    stage first-steps first_steps
+    stage peers peers
+    stage build-rankine build_targets rankine
+  else
+    for name in steps first-steps peers; do note $name "not in this build" 0 ""; done
+  fi
+  rm -rf "$dumps"
 fi
 
 python3 bench/gpu_table.py "$out" 2>"$out/table.err" | tee "$out/table.txt" || true

@@ -56,12 +56,20 @@ def print_steps(name, path):
         print(f"\n{name}")
     for row in rows:
         words = row["command"].split()
-        what = " ".join(words[words.index("--model"):])
-        result = row["result"]
+        what = " ".join(w.rpartition("/")[2] for w in words[1 + next(i for i, w in enumerate(words) if "bench" in w):])
+        result, status = row["result"], row["status"]
         if not result:
-            print(f"  failed ({row['status']}): {what}")
+            print(f"  {status if ' ' in status else f'failed ({status})'}: {what}")
             continue
-        seconds = result.get("seconds") or 0
+        equal = result.get("apart") or result.get("equal")
+        differences = " ".join(f"{k}={v:.1e}" for k, v in (equal or {}).items() if k != "loss")
+        if "apart" in result:
+            print(f"  NOT OUR STEP, not timed: {what}  {differences}")
+            continue
+        if "seconds" not in result:
+            print(f"  {'same step':>12}  {what}  {differences}")
+            continue
+        seconds = result["seconds"]
         rest = " ".join(f"{k}={v:.4g}" for k, v in result.items()
                         if isinstance(v, float) and k not in ("seconds", "flops"))
         print(f"  {seconds * 1e3:9.2f} ms  {what}  {rest[:110]}")
@@ -72,10 +80,10 @@ def main():
     print_kernels(out / "kernels.json")
     print_steps("steps", out / "steps.jsonl")
     print_steps("PyTorch's steps", out / "peers.jsonl")
-    print(f"\n{'stage':12} {'result':22} {'s':>4}  last line of its log")
+    print(f"\n{'stage':13} {'result':22} {'s':>4}  last line of its log")
     for line in lines_of(out / "stages.tsv"):
         name, result, seconds, remark = (line.split("\t") + [""] * 4)[:4]
-        print(f"{name:12} {result:22} {seconds:>4}  {remark}")
+        print(f"{name:13} {result:22} {seconds:>4}  {remark}")
 
 
 main()

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/decoder_bench.h"
+#include "bench/kernels_bench.h"
 #include "bench/step_dump.h"
 #include "bench/step_session.h"
 #include "engine/core/transfer.h"
@@ -97,8 +98,7 @@ void PictureSession::dump(const std::filesystem::path& folder) {
   StableDiffusion& sd = task_->model();
   require<ConfigError>(sd.family() == SdFamily::sd_v1, "--dump: expected a model of the SD 1.x layout, got ",
                        name_of(sd.family()));
-  randomise_up(context(), task_->params());
-  forward_backward(0);
+  first_step();
   constexpr int kTimestep = 500;
   const std::vector<int> timesteps(static_cast<std::size_t>(batch_.samples), kTimestep);
   const TrainingFactors f = training_factors(task_->schedule(), {}, timesteps);
@@ -144,7 +144,7 @@ StepBenchResult run_step_bench(const StepBenchOptions& o) {
     return std::make_unique<PictureSession>(o, device, streaming);
   };
   if (o.dump.empty()) return measure_steps(o, make);
-  make(Device::cpu(), {})->dump(o.dump);
+  make(bench_device(o.device), {})->dump(o.dump);
   return {};
 }
 
@@ -157,6 +157,7 @@ nlohmann::json to_json(const StepBenchOptions& o, const StepBenchResult& r) {
                       {"device", o.device},
                       {"batch", o.batch},
                       {"rank", o.rank},
+                      {"steps", o.steps},
                       {"seconds", r.seconds},
                       {"flops", r.flops},
                       {"peak_bytes", r.peak_bytes},

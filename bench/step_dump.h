@@ -7,7 +7,8 @@
 //   lora/<path>.down, .up    adapters, fp32: (rank, in) or (rank, in, k, k), and (out, rank)
 //   grad/<path>.down, .up    their gradients after the step
 //   in/..., out/loss         inputs and the loss
-// Metadata "step": JSON with the sizes of the model.
+// Numbers are the device's own, in fp32 (gradients and loss without a loss scale); random ones are the same
+// on all. Metadata "step": JSON with the sizes of the model.
 #pragma once
 
 #include <filesystem>

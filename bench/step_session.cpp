@@ -4,11 +4,16 @@
 #include <chrono>
 #include <cstdio>
 #include <optional>
+#include <utility>
 
 #include "bench/ceilings.h"
 #include "bench/kernels_bench.h"
 #include "bench/roofline.h"
+#include "bench/step_dump.h"
+#include "engine/core/finite.h"
+#include "engine/core/transfer.h"
 #include "engine/tape/page_store.h"
+#include "engine/train/loss_scale.h"
 #include "engine/train/memory_solver.h"
 #include "engine/train/resources.h"
 #include "kernels/elementwise/elementwise.h"
@@ -65,6 +70,19 @@ void StepSession::forward_backward(std::uint32_t number) {
   arena_->zero_grad(context_);
   fill(context_, loss_, 0);
   micro_batch(loss_);
+}
+
+void StepSession::first_step() {
+  randomise_up(context_, arena_->params());
+  arena_->refresh(context_);
+  LossScale loss_scale(context_.activations());
+  do {
+    context_.loss_scale = static_cast<float>(loss_scale.value());
+    forward_backward(0);
+  } while (loss_scale.update(all_finite(floats_of(arena_->grad()))));
+  const float back = 1 / std::exchange(context_.loss_scale, 1.0F);
+  scale(context_, arena_->grad(), arena_->grad(), back);
+  scale(context_, loss_, loss_, back);
 }
 
 void StepSession::step(std::uint32_t number) {

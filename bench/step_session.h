@@ -33,11 +33,15 @@ class StepSession {
   void train(std::vector<Param*> params, const std::function<void()>& init);
   // One micro-batch; gradients and `loss` are added to.
   virtual void micro_batch(Tensor& loss) = 0;
-  void forward_backward(std::uint32_t number);
+  // One forward and backward pass from up matrices that are not zero, the loss scaled as training begins to
+  // and all scaled back: what a dump holds.
+  void first_step();
   Context& context() { return context_; }
   const Tensor& loss() const { return loss_; }
 
  private:
+  void forward_backward(std::uint32_t number);
+
   Runtime runtime_;
   Context context_;
   std::unique_ptr<ParamArena> arena_;

@@ -2,6 +2,7 @@
 # are compiled as C++ against kernels/emulator, which runs them on the CPU for the tests of machines without a GPU.
 set(RANKINE_WITH_CUDA OFF)
 set(RANKINE_EMULATED OFF)
+set(RANKINE_CUDA_ARCHITECTURES "")  # what kernels are built for, with blanks between; empty: no card of its own, or any
 add_library(rankine_cuda INTERFACE)  # the CUDA runtime, real or emulated
 
 if(RANKINE_CUDA STREQUAL "EMULATED")
@@ -16,6 +17,7 @@ elseif(NOT RANKINE_CUDA STREQUAL "OFF")
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
       set(CMAKE_CUDA_ARCHITECTURES 86-real 89-real 90)
     endif()
+    string(REPLACE ";" " " RANKINE_CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
     enable_language(CUDA)
     if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # older CMake does not know that nvcc has C++20
       set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)

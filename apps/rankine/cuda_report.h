@@ -12,6 +12,7 @@ namespace rankine::app {
 struct CudaReport {
   std::vector<std::string> lines;  // facts, one a line: build, driver, devices, libraries
   std::string advice;              // empty where a card can be used
+  std::string idle;                // idle_card_note
   bool usable = false;
 };
 
@@ -22,9 +23,20 @@ struct CudaFacts {
   bool card_on_bus = false;    // a display controller of NVIDIA
   cuda::DriverFacts driver;
   std::string cublaslt, cudnn;
+  // What this build's kernels are compiled for, as CMAKE_CUDA_ARCHITECTURES has it: "86-real 89-real 90".
+  // Empty: they run on every device (emulated).
+  std::string architectures;
 };
 CudaFacts cuda_facts();
+CudaFacts cuda_devices();  // the build's part and the driver's alone: opens no device, loads no library
 CudaReport cuda_report(const CudaFacts& facts);
+
+// Why this build's kernels do not run on device `index`, and what to do; empty where they do. The rule that
+// `doctor` reports by and `device:` is checked against.
+std::string why_unusable(const CudaFacts& facts, std::size_t index);
+
+// What to tell a run that `device: auto` keeps on the CPU though a card could be used; else empty.
+std::string idle_card_note(const CudaFacts& facts);
 
 // "13.0" of 13000; "none" of 0.
 std::string cuda_version(int version);

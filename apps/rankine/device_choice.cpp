@@ -12,18 +12,22 @@ using config::DeviceChoice;
 
 constexpr double kShareOfAvailable = 0.9;
 
-int cuda_devices() {
-  if constexpr (build::cuda) return cuda::device_count();
-  return 0;
+// Asked for once.
+const CudaFacts& known_devices() {
+  static const CudaFacts facts = cuda_devices();
+  return facts;
 }
 
 Device cuda_device(int index) {
-  const int devices = cuda_devices();
-  if (index >= devices) {
+  const CudaFacts& facts = known_devices();
+  const std::size_t devices = facts.driver.devices.size(), wanted = static_cast<std::size_t>(index);
+  if (wanted >= devices) {
     const CudaReport report = cuda_report(cuda_facts());
     const std::string why = report.usable ? join("there are ", devices, " devices") : report.advice;
     throw ConfigError(join("device: cuda:", index, " is not there: ", why));
   }
+  const std::string why = why_unusable(facts, wanted);
+  require<ConfigError>(why.empty(), "device: cuda:", index, " cannot be used: ", why);
   return Device::cuda(index);
 }
 
@@ -49,6 +53,10 @@ ComputeChoice compute_choice(const config::MachineSection& machine) {
       machine.compute_dtype == ComputeDtype::automatic || machine.compute_dtype == ComputeDtype::fp32,
       "compute_dtype: the CPU computes in fp32; use auto or fp32");
   return {Device::cpu(), DType::f32};
+}
+
+std::string idle_card_note(const config::MachineSection& machine) {
+  return machine.device.kind == DeviceChoice::Kind::automatic ? idle_card_note(known_devices()) : "";
 }
 
 std::size_t memory_budget(const config::MachineSection& machine) {

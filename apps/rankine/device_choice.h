@@ -22,6 +22,9 @@ struct ComputeChoice {
 // the device computes in.
 ComputeChoice compute_choice(const config::MachineSection& machine);
 
+// A line for a run whose `device: auto` leaves a usable card idle; else empty.
+std::string idle_card_note(const config::MachineSection& machine);
+
 // The configured budget, or 90 % of what the device has free now.
 std::size_t memory_budget(const config::MachineSection& machine);
 

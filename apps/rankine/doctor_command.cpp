@@ -38,7 +38,8 @@ int run_doctor(const DoctorCommand& command, Console&) {
       {"memory_available_bytes", available_memory()},
       {"simd", simd_target()},
       {"blas", blas_library()},
-      {"cuda", {{"usable", cuda.usable}, {"facts", cuda.lines}, {"advice", cuda.advice}}},
+      {"cuda",
+       {{"usable", cuda.usable}, {"facts", cuda.lines}, {"advice", cuda.advice}, {"idle", cuda.idle}}},
       {"images", {{"png", "yes"}, {"jpeg", "yes"}, {"webp", RANKINE_WEBP_STATE}}}};
   json["vocabularies"] = nlohmann::ordered_json::object();
   for (const auto& [folder, state] : vocabularies()) json["vocabularies"][folder] = state;
@@ -56,6 +57,7 @@ int run_doctor(const DoctorCommand& command, Console&) {
   for (const std::string& line : cuda.lines)
     fmt::print("{}{}\n", std::exchange(head, "              "), line);
   if (!cuda.usable) fmt::print("              to do: {}\n", cuda.advice);
+  if (!cuda.idle.empty()) fmt::print("              {}\n", cuda.idle);
   fmt::print("CLIP vocabulary\n");
   for (const auto& [folder, state] : vocabularies()) fmt::print("  {}: {}\n", folder, state);
   fmt::print(

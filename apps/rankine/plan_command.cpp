@@ -29,6 +29,7 @@ RunConfig load_planned(const PlanCommand& command, const Settings& settings) {
 Forecast make_forecast(const PlanCommand& command, const RunConfig& config, Console& console) {
   Forecast f;
   if (command.gpu.empty()) {
+    if (const std::string note = idle_card_note(config.machine); !note.empty()) console.info(note);
     f.card = card_of_run(config);
     f.target = plan_target(config.machine);
     if (f.card) f.target.card = f.card->card;

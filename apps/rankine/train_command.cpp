@@ -97,6 +97,7 @@ int Training::execute() {
   facts_.started = utc_now();
   facts_.processor = processor_name();
   require_free_folder();
+  if (const std::string note = idle_card_note(config_.machine); !note.empty()) console_.info(note);
   timed("Reading the " + workload_->subject(), [&] { open_data(); });
   timed("Planning", [&] { plan(); });
   StopSignals::throw_if_requested();

@@ -4,7 +4,8 @@
     step.py --dump FOLDER | --model sd15|llama1b|llama7b|chatglm3   [--variant E|C|H|F] [--steps N] ...
 
 Variants: E eager with PEFT's LoRA; C the same through torch.compile; H written by hand (fused q|k|v, one pass LoRA,
-text encoded once); F the frozen model alone, forward and backward to its input. Prints one JSON line.
+text encoded once); F the frozen model alone, forward and backward to its input. Prints one JSON line. Exit status 4:
+not the same step as the dump's, and nothing was timed; "apart" says by how much.
 """
 import argparse
 import json
@@ -25,6 +26,7 @@ from unet import TextEncoder, UNet
 # Relative L2 distance of the loss, of all gradients, and in fp32 of every matrix. There both sides compute from the
 # same fp16 weights; what is left is the order of sums over a depth of some hundred products.
 LIMIT = {"fp32": 1e-3, "fp16": 3e-2, "bf16": 1e-1}
+DIFFERS = 4  # exit status
 NOTHING = 1e-4  # of the largest gradient: smaller ones, as of keys where few tokens attend, are cancellation
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -36,7 +38,7 @@ def options():
     p.add_argument("--variant", choices=list("ECHF"), default="E")
     p.add_argument("--device", default="cpu")
     p.add_argument("--dtype", choices=list(DTYPES), default="fp32", help="of products; adapters are fp32")
-    p.add_argument("--steps", type=int, default=3)
+    p.add_argument("--steps", type=int, default=3, help="timed ones; 0: compare alone")
     p.add_argument("--seconds", type=float, default=1e9, help="stop timing after so many seconds")
     p.add_argument("--warmup", type=int, default=1)
     p.add_argument("--threads", type=int, default=0)
@@ -50,6 +52,10 @@ def options():
     if bool(o.dump) == bool(o.model):
         p.error("one of --dump and --model")
     return o
+
+
+class Apart(Exception):
+    """What differs from the dump, by name, and by how much."""
 
 
 class Run:
@@ -119,11 +125,19 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
+    def overflowed(self):
+        finite = all(bool(p.grad.isfinite().all()) for p in self.adapters.params)
+        return not finite and self.scaler.is_enabled() and self.scaler.get_scale() > 1
+
     def compare(self):
         """Our first step against this one: relative differences."""
         loss = float(self.backward().detach())
+        while self.overflowed():  # as the first steps of training do, which skip such an update
+            self.scaler.update(self.scaler.get_scale() / 2)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = float(self.backward().detach())
         for p in self.adapters.params:
-            p.grad.div_(self.scaler.get_scale() if self.dtype == torch.float16 else 1.0)
+            p.grad.div_(self.scaler.get_scale())
         want_loss = float(self.dump["out/loss"])
         found = {"loss": want_loss, "loss_difference": abs(loss - want_loss) / abs(want_loss)}
         square = {"down": [0.0, 0.0], "up": [0.0, 0.0]}
@@ -174,7 +188,8 @@ class Pictures(Run):
                 context = self.context if self.context is not None else self.text(self.ids)
             want = dump["in/context"].to(self.device)
             difference = float((context - want).norm() / want.norm())
-            assert difference < LIMIT[o.dtype], f"text encoders differ by {difference:.2e}"
+            if not difference <= LIMIT[o.dtype]:
+                raise Apart({"text_encoder": difference})
         if o.variant == "F":
             self.x = self.x.to(self.dtype).requires_grad_()
         self.input = self.x
@@ -237,8 +252,8 @@ def peak_bytes(device):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main():
-    o = options()
+def measure(o, result):
+    """Fills `result`; raises Apart where the step is not the dump's."""
     if o.threads:
         torch.set_num_threads(o.threads)
     if o.memory_gib:
@@ -248,8 +263,7 @@ def main():
     dump = Dump(o.dump) if o.dump else None
     sizes = dump.sizes if dump else SHAPES[o.model]
     run = (Pictures if sizes["kind"] == "unet" else Text)(o, dump, sizes)
-    result = {"variant": o.variant, "dtype": o.dtype, "torch": torch.__version__, "device": o.device,
-              "threads": torch.get_num_threads(), "import_bytes": at_start}
+    result.update(threads=torch.get_num_threads(), import_bytes=at_start)
     begin = time.perf_counter()
     if dump and o.variant != "F":
         result["equal"] = run.compare()
@@ -257,7 +271,10 @@ def main():
         limit = LIMIT[o.dtype]
         free = {"loss"} if o.dtype == "fp32" else {"loss", "worst_matrix"}
         apart = {k: v for k, v in result["equal"].items() if k not in free and not v <= limit}
-        assert not apart, f"not the same step within {limit}: {apart}"
+        if apart:
+            raise Apart(apart)
+    if o.steps == 0:
+        return
     for _ in range(o.warmup):
         run.backward()
         run.update()
@@ -272,7 +289,18 @@ def main():
         seconds.append(time.perf_counter() - begin)
     result.update(seconds=statistics.median(seconds), steps=len(seconds), all_seconds=seconds,
                   peak_bytes=peak_bytes(run.device))
+
+
+def main():
+    o = options()
+    result = {"variant": o.variant, "dtype": o.dtype, "torch": torch.__version__, "device": o.device}
+    try:
+        measure(o, result)
+    except Apart as e:
+        result["apart"] = e.args[0]
+        print(f"{o.variant}: not the same step within {LIMIT[o.dtype]}: {result['apart']}", file=sys.stderr)
     print(json.dumps(result))
+    sys.exit(DIFFERS if "apart" in result else 0)
 
 
 main()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Puts the JSON lines of one comparison (bench/cpu.sh) into a table.
 
-    table.py FOLDER        reads FOLDER/<model>.<who>.<round>.json, writes FOLDER/results.json and FOLDER/results.md
+    table.py FOLDER        reads FOLDER/<model>.<who>.<round>.json and FOLDER/facts.txt (commit, versions, command),
+                           writes FOLDER/results.json and FOLDER/results.md
 """
 import json
 import os
@@ -91,13 +92,21 @@ def markdown(rows):
     return "\n".join(lines) + "\n"
 
 
+def facts(folder):
+    """What the numbers were measured with: the head of the results."""
+    path = os.path.join(folder, "facts.txt")
+    assert os.path.exists(path), f"{path} is missing: numbers without commit and versions are of no use"
+    with open(path, encoding="utf-8") as file:
+        return "".join(f"    {line}" for line in file) + "\n"
+
+
 def main():
     folder = sys.argv[1]
     rows = [row(model, runs) for model, runs in load(folder).items()]
     assert rows, f"{folder} has no results"
     with open(f"{folder}/results.json", "w", encoding="utf-8") as file:
         json.dump(rows, file, indent=1)
-    text = markdown(rows)
+    text = facts(folder) + markdown(rows)
     with open(f"{folder}/results.md", "w", encoding="utf-8") as file:
         file.write(text)
     print(text)

@@ -155,7 +155,7 @@ void launch_graph(const std::shared_ptr<CUgraphExec_st>& graph, CudaStream strea
   check(cudaGraphLaunch(graph.get(), stream), "launch a graph");
 }
 
-DriverFacts describe() {
+DriverFacts list_devices() {
   DriverFacts facts;
   cudaDriverGetVersion(&facts.driver);
   cudaRuntimeGetVersion(&facts.runtime);
@@ -165,14 +165,25 @@ DriverFacts describe() {
   if (status == cudaSuccess && count == 0) facts.problem = "no device";
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp p{};
-    if (cudaGetDeviceProperties(&p, i) != cudaSuccess) continue;
-    DeviceFacts device{p.name, p.major * 10 + p.minor, p.multiProcessorCount, p.totalGlobalMem, 0};
-    std::size_t total = 0;
-    if (cudaSetDevice(i) != cudaSuccess || cudaMemGetInfo(&device.free, &total) != cudaSuccess)
-      device.free = 0;
-    facts.devices.push_back(std::move(device));
+    if (cudaGetDeviceProperties(&p, i) == cudaSuccess)
+      facts.devices.push_back({p.name, p.major * 10 + p.minor, p.multiProcessorCount, p.totalGlobalMem, 0});
+    else
+      facts.devices.push_back({"a device that does not answer"});  // so that the others keep their numbers
   }
   cudaGetLastError();  // what did not work is in the facts
+  return facts;
+}
+
+DriverFacts describe() {
+  DriverFacts facts = list_devices();
+  for (std::size_t i = 0; i < facts.devices.size(); ++i) {
+    DeviceFacts& device = facts.devices[i];
+    std::size_t total = 0;
+    if (cudaSetDevice(static_cast<int>(i)) != cudaSuccess ||
+        cudaMemGetInfo(&device.free, &total) != cudaSuccess)
+      device.free = 0;
+  }
+  cudaGetLastError();
   return facts;
 }
 

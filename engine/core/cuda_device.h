@@ -56,13 +56,16 @@ struct DeviceFacts {
   std::string name;
   int architecture = 0;  // 86 of compute capability 8.6
   int multiprocessors = 0;
-  std::size_t total = 0, free = 0;  // bytes of memory; free: 0 when the device does not answer
+  std::size_t total = 0, free = 0;  // bytes of memory; free: 0 where it was not asked for or not told
 };
 struct DriverFacts {
   int driver = 0, runtime = 0;  // versions of CUDA, 13000 of 13.0: what the driver can, and this build's
   std::string problem;          // the runtime's reason when there is no device
   std::vector<DeviceFacts> devices;
 };
+// list_devices() leaves `free` at 0; describe() opens every device for it, which takes a second and some of
+// its memory.
+DriverFacts list_devices();
 DriverFacts describe();
 // Kernels are built for this architecture and, as PTX, for later ones.
 inline constexpr int kOldestArchitecture = 86;

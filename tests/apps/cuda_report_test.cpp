@@ -12,6 +12,7 @@ CudaFacts machine() {
   f.driver.devices = {{"RTX 3090", 86, 82, std::size_t{24} << 30, std::size_t{23} << 30}};
   f.cublaslt = "13.0.0";
   f.cudnn = "libcudnn.so.9 is not installed";
+  f.architectures = "86-real 89-real 90";
   return f;
 }
 CudaFacts without_device() {
@@ -52,12 +53,63 @@ TEST(CudaReport, SaysWhyAndWhatToDo) {
   expect_advice(f, "no NVIDIA card was found");
   f = machine();
   f.driver.devices[0].architecture = 75;
-  expect_advice(f, "compute capability 8.6");
+  expect_advice(f, "has compute capability 7.5, the kernels need 8.6");
   f.driver.devices.push_back({"RTX 4090", 89, 128, 1, 1});
   EXPECT_TRUE(cuda_report(f).usable) << "one of the two will do";
   f = machine();
   f.emulated = true;
   expect_advice(f, "RANKINE_CUDA=ON");
+}
+
+TEST(CudaReport, ADeviceNeedsKernelsForItsArchitecture) {
+  CudaFacts f = machine();
+  const auto runs = [&](int device, const std::string& built) {
+    f.driver.devices[0].architecture = device;
+    f.architectures = built;
+    return why_unusable(f, 0).empty();
+  };
+  const std::string usual = "86-real 89-real 90";
+  for (const int device : {86, 87, 89, 90, 100, 120}) EXPECT_TRUE(runs(device, usual)) << device;
+  for (const int device : {75, 80}) EXPECT_FALSE(runs(device, usual)) << device;
+  EXPECT_TRUE(runs(89, "86-real")) << "machine code runs on later minor versions";
+  EXPECT_FALSE(runs(90, "86-real 89-real")) << "and not on later major ones";
+  EXPECT_FALSE(runs(86, "89-real"));
+  EXPECT_TRUE(runs(120, "90-virtual"));
+  EXPECT_TRUE(runs(90, "90a-real"));
+  EXPECT_FALSE(runs(100, "90a")) << "a letter is for that architecture alone";
+  EXPECT_TRUE(runs(75, "native"));
+  EXPECT_TRUE(runs(75, "")) << "emulated";
+}
+
+TEST(CudaReport, SaysWhichCardLacksKernelsAndWhatTheBuildHas) {
+  CudaFacts f = machine();
+  f.architectures = "89-real 90-real";
+  EXPECT_EQ(
+      why_unusable(f, 0),
+      "RTX 3090 has compute capability 8.6, this build has kernels for 89-real 90-real: build again with "
+      "-DCMAKE_CUDA_ARCHITECTURES=86, or use device: cpu");
+  EXPECT_EQ(cuda_report(f).lines.at(2), "cuda:0 cannot be used: " + why_unusable(f, 0));
+  f.driver.devices.push_back({"RTX 4090", 89, 128, 1, 1});
+  EXPECT_TRUE(why_unusable(f, 1).empty());
+  EXPECT_FALSE(why_unusable(f, 0).empty()) << "another card does not help this one";
+  EXPECT_THROW((void)why_unusable(f, 2), std::out_of_range);
+}
+
+TEST(CudaReport, AnIdleCardIsNamedWithWhatUsesIt) {
+  CudaFacts f = machine();
+  f.driver.devices.insert(f.driver.devices.begin(), {"Quadro T2000", 75, 16, 1, 1});
+  const std::string note = idle_card_note(f);
+  EXPECT_NE(note.find("RTX 3090"), std::string::npos) << note;
+  EXPECT_NE(note.find("device: cuda:1"), std::string::npos) << note;
+  EXPECT_EQ(cuda_report(f).idle, note);
+  f.driver.devices.pop_back();
+  EXPECT_EQ(idle_card_note(f), "") << "what cannot be used is not idle";
+  f = machine();
+  f.emulated = true;
+  EXPECT_EQ(idle_card_note(f), "");
+  f.emulated = f.built = false;
+  EXPECT_EQ(idle_card_note(f), "");
+  EXPECT_EQ(idle_card_note(without_device()), "");
 }
 
 }  // namespace
