@@ -55,7 +55,9 @@ describe() {
     *) echo "bench/cpu.sh: unknown model $1" >&2; exit 2 ;;
   esac
   once=$steps
-  [ -z "${BENCH_STEPS:-}" ] || steps=$(((BENCH_STEPS + rounds - 1) / rounds)) once=$BENCH_STEPS
+  local each=$(((${BENCH_STEPS:-0} + rounds - 1) / rounds))
+  [ "$each" -le "$steps" ] || steps=$each
+  [ "${BENCH_STEPS:-0}" -le "$once" ] || once=$BENCH_STEPS
 }
 
 ours() {  # model round
