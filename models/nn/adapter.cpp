@@ -71,7 +71,8 @@ void LoraSet::set_factors(LoraMember& m, std::span<const float> down, std::span<
 }
 
 void LoraSet::init(const Context& c, std::uint64_t seed, std::span<const Weight> frozen) {
-  const float bound = 1.0F / std::sqrt(static_cast<float>(down_.shape.numel() / down_.shape[0]));
+  const std::int64_t fan_in = down_.shape.numel() / down_.shape[0];
+  const float bound = 1.0F / std::sqrt(static_cast<float>(fan_in));
   if (pissa())
     initial_down_ = Tensor(c.memory(), down_.shape, c.activations(), Account::adapters, "pissa down");
   for (LoraMember& m : members_) {

@@ -112,6 +112,7 @@ std::vector<Tensor> SharedLinear::forward(const Context& c, const LinearInput& i
   const std::vector<Tensor> none(outputs_.size());
   Saved saved{x, middles(c, in, sets), none, none, none};
   std::vector<Tensor> initial_middles;
+  initial_middles.reserve(sets.size());
   for (LoraSet* set : sets) initial_middles.push_back(set->pissa() ? set->initial_middle(c, x) : Tensor());
   std::vector<Tensor> ys;
   for (int i = 0; i < outputs(); ++i) {

@@ -162,16 +162,15 @@ void WeightInitialiser::weight(Weight& w) {
   const bool matrix = w.kind() == WeightKind::matrix;
   Tensor value(c_.memory(), w.shape(), matrix ? matrices_ : DType::f32, Account::weights, w.path());
   Tensor wide = value.dtype() == DType::f32 ? value : c_.empty(w.shape(), "initial weight", DType::f32);
-  const bool gain = !matrix && w.path().ends_with(".weight") && w.shape().rank() == 1;
-  if (is_zero_(w.path())) {
+  const bool vector = !matrix && w.shape().rank() == 1, gain = vector && w.path().ends_with(".weight");
+  if (is_zero_(w.path()) || (vector && !gain)) {
     fill(c_, wide, 0);
   } else if (gain) {
     fill(c_, wide, 1);
-  } else if (!matrix && w.shape().rank() == 1) {
-    fill(c_, wide, 0);
   } else {
     // Embedding tables have no fan-in: CLIP starts them at a small spread, which the bound below also gives.
-    const float bound = 1.0F / std::sqrt(static_cast<float>(w.shape().numel() / w.shape()[0]));
+    const std::int64_t fan_in = w.shape().numel() / w.shape()[0];
+    const float bound = 1.0F / std::sqrt(static_cast<float>(fan_in));
     fill_uniform(c_, wide, RandomStream{seed_, purpose(w.path()), 0, 0}, -bound, bound);
   }
   if (value.dtype() != DType::f32) copy(c_, value, wide);

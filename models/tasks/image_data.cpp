@@ -1,6 +1,7 @@
 #include "models/tasks/image_data.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "engine/core/philox.h"
@@ -94,7 +95,7 @@ void ImageData::split_validation(double share, std::uint64_t seed) {
   };
   std::vector<int> order = train;
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rank(a) < rank(b); });
-  const auto held = static_cast<std::size_t>(share * static_cast<double>(train.size()) + 0.5);
+  const auto held = static_cast<std::size_t>(std::llround(share * static_cast<double>(train.size())));
   require<DataError>(held < train.size() || held == 0, "validation_split: leaves no picture to train on");
   held_out_ = held > 0;
   const std::size_t fixed = held_out_ ? held : std::min(kValidationPictures, order.size());

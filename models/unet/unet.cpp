@@ -54,7 +54,7 @@ Tensor UNet::embed_time(const Context& c, const UNetInput& in) {
   return emb_silu_.forward(c, e);
 }
 
-void UNet::embed_time_backward(const Context& c, Tensor demb, Tensor* dvector) {
+void UNet::embed_time_backward(const Context& c, const Tensor& demb, Tensor* dvector) {
   const Tensor de = emb_silu_.backward(c, demb);
   if (label1_) {
     Tensor dl = label2_->backward(c, de);

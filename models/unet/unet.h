@@ -69,7 +69,7 @@ class UNet {
   TransformerSpec transformer(std::string path, int channels, int depth) const;
 
   Tensor embed_time(const Context& c, const UNetInput& in);
-  void embed_time_backward(const Context& c, Tensor demb, Tensor* dvector);
+  void embed_time_backward(const Context& c, const Tensor& demb, Tensor* dvector);
   // A block, in two parts: the tape may begin between them.
   Tensor run_residual(const Context& c, Block& b, Tensor h, const Tensor& emb);
   Tensor run_attention(const Context& c, Block& b, const Tensor& h, const Tensor& context);
