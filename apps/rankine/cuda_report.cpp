@@ -106,6 +106,7 @@ CudaFacts cuda_facts() {
 
 std::string why_unusable(const CudaFacts& f, std::size_t index) {
   const cuda::DeviceFacts& d = f.driver.devices.at(index);
+  if (d.architecture == 0) return d.name + ": use another, or device: cpu";
   if (has_kernels_for(f, d.architecture)) return "";
   const std::string what = fmt::format("{} has compute capability {}", d.name, architecture(d.architecture));
   if (d.architecture < cuda::kOldestArchitecture)

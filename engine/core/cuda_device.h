@@ -54,7 +54,7 @@ std::size_t free_memory(Device device);
 // What there is, for people; throws nothing.
 struct DeviceFacts {
   std::string name;
-  int architecture = 0;  // 86 of compute capability 8.6
+  int architecture = 0;  // 86 of compute capability 8.6; 0 where the device does not answer
   int multiprocessors = 0;
   std::size_t total = 0, free = 0;  // bytes of memory; free: 0 where it was not asked for or not told
 };

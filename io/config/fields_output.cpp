@@ -118,11 +118,12 @@ Table<RunConfig> machine_fields() {
                         .known_as = "offload_dir offload_folder",
                         .form = TextForm::path},
                        in, &S::page_dir),
-      field<RunConfig>(
-          {.key = "compute_dtype",
-           .doc = "Number format of activations. auto is fp32 on a CPU, and fp16 or bf16 on a GPU.",
-           .known_as = "mixed_precision precision"},
-          in, &S::compute_dtype),
+      field<RunConfig>({.key = "compute_dtype",
+                        .doc = "Number format of activations. auto is fp32 on a CPU and fp16 on a GPU, where "
+                               "SDXL's VAE, whose "
+                               "numbers pass the range of fp16, computes in bf16.",
+                        .known_as = "mixed_precision precision"},
+                       in, &S::compute_dtype),
   };
 }
 

@@ -93,6 +93,8 @@ TEST(CudaReport, SaysWhichCardLacksKernelsAndWhatTheBuildHas) {
   EXPECT_TRUE(why_unusable(f, 1).empty());
   EXPECT_FALSE(why_unusable(f, 0).empty()) << "another card does not help this one";
   EXPECT_THROW((void)why_unusable(f, 2), std::out_of_range);
+  f.driver.devices[0] = {"a device that does not answer"};
+  EXPECT_EQ(why_unusable(f, 0), "a device that does not answer: use another, or device: cpu");
 }
 
 TEST(CudaReport, AnIdleCardIsNamedWithWhatUsesIt) {
